@@ -1,0 +1,140 @@
+"""What the commands do, each as a short story."""
+
+import contextlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from mlops_install import config as configs
+from mlops_install import context as contexts
+from mlops_install import engine, facts, preflight, report, runlock
+from mlops_install.context import Context
+from mlops_install.errors import ConfigError
+from mlops_install.host import Host, Local, Ssh, ask_password
+from mlops_install.roles import stages
+
+OK, DIFFERENT = 0, 2
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command line said, for every command that talks to a server."""
+
+    target: str | None = None
+    config: Path | None = None
+    ssh_config: Path | None = None
+    accept_new: bool = False
+    as_json: bool = False
+
+
+@contextmanager
+def reach(options: Options) -> Iterator[tuple[Host, Context]]:
+    """Read the config, log in, and find out what the server is."""
+    config = configs.load(options.config)
+    given = contexts.given(config)
+    server = _host(options, config)
+    with contextlib.closing(server):
+        if isinstance(server, Ssh):
+            server.connect()
+        found = facts.gather(server, ask_password)
+        preflight.check(config, found)
+        yield server, contexts.make(config, found, given)
+
+
+def _host(options: Options, config: configs.Config) -> Host:
+    target = options.target or config.server.host
+    if target is None:
+        raise ConfigError(
+            "no server is named",
+            fix="say `mlops-install apply user@host`, or set [server] host in mlops.toml"
+            " (`mlops-install init` writes one); `mlops-install --help` for more",
+        )
+    if target == "local":
+        return Local()
+    ssh_config = config.server.ssh_config
+    return Ssh(
+        target,
+        ssh_config=options.ssh_config or (Path(ssh_config).expanduser() if ssh_config else None),
+        accept_new=options.accept_new,
+        timeout=config.server.connect_timeout,
+    )
+
+
+def plan(options: Options, *, full: bool) -> int:
+    """Show what apply would do."""
+    with reach(options) as (server, context):
+        planned = engine.make_plan(server, stages(context))
+    if options.as_json:
+        report.result(report.plan_json(planned))
+    else:
+        report.show_plan(planned, report.data, full=full)
+    return DIFFERENT if planned.changes else OK
+
+
+def apply(options: Options, *, yes: bool, verify_after: bool, full: bool) -> int:
+    """Show the plan, ask, carry it out, verify."""
+    with reach(options) as (server, context):
+        planned = engine.make_plan(server, stages(context))
+        report.show_plan(planned, report.people, full=full)
+        if planned.changes:
+            if not (yes or _agreed(server)):
+                report.say("nothing was changed")
+                return DIFFERENT
+            _carry_out(server, context, planned)
+        if options.as_json:
+            trips = {"round_trips": server.round_trips, "url": context.base_url}
+            report.result(report.plan_json(planned) | trips)
+        if planned.changes and verify_after:
+            return _verify(server, context, options, None)
+    return OK
+
+
+def _agreed(server: Host) -> bool:
+    try:
+        return report.ask(f"Change {server.address}? [y/N] ")
+    except EOFError as error:
+        raise ConfigError(
+            "there is nobody to ask whether to change the server",
+            fix="add --yes to carry out the plan without asking",
+        ) from error
+
+
+def _carry_out(server: Host, context: Context, planned: engine.Plan) -> None:
+    with (
+        runlock.held(server, context.facts.last_run, report.say),
+        report.progress(len(planned.changes)) as progress,
+    ):
+        engine.carry_out(server, planned, progress)
+    report.ending(context.base_url, context.config.airflow.admin_user, server.address)
+
+
+def verify(options: Options, junit: Path | None) -> int:
+    """Run the infrastructure tests against the live server."""
+    with reach(options) as (server, context):
+        return _verify(server, context, options, junit)
+
+
+def _verify(server: Host, context: Context, options: Options, junit: Path | None) -> int:
+    from mlops_install import verify as verification
+
+    checks = [verification.drift(engine.make_plan(server, stages(context)))]
+    checks += verification.run(server, context, report.checked, junit)
+    if options.as_json:
+        report.result({"version": 1, "checks": [asdict(check) for check in checks]})
+    else:
+        report.show_checks(checks)
+    return DIFFERENT if verification.failed(checks) else OK
+
+
+def status(options: Options) -> int:
+    """What runs on the server, and how it is."""
+    from mlops_install import status as statuses
+
+    with reach(options) as (server, context):
+        found = statuses.gather(server, context)
+    if options.as_json:
+        report.result(found.as_json())
+    else:
+        report.table(("", "what", "state"), found.rows(), report.data)
+    return OK if found.healthy else DIFFERENT

@@ -1,0 +1,280 @@
+"""Disposable test servers: Debian booted by systemd-nspawn, reached over SSH like any server.
+
+A box is an overlay over a shared read-only root file system, so it starts in seconds. What it
+writes stays in /var/lib/mlops-box/NAME until `down`. It is for tests, not for untrusted code:
+root inside can harm this machine.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from mlops_install import boxhost, boxnet, boxproc, boxroot
+from mlops_install.boxroot import SYSTEMS
+from mlops_install.boxstate import STATE, Box, Record, load, records, save, ssh_config, started
+from mlops_install.boxtools import install_packages, locked, missing_packages, run
+from mlops_install.errors import BoxError
+
+__all__ = [
+    "SYSTEMS", "Box", "boxes", "down", "find", "halt", "power_off", "reap", "ssh_config",
+    "unavailable", "up",
+]  # fmt: skip
+
+LOCK = STATE / ".lock"
+BOOT_SECONDS = 90
+OVERLAY = """
+cd "$(mktemp -d -p /var/lib mlops-box-try-XXXXXX)" || exit 1
+trap 'umount root; rm -rf "$PWD"' EXIT
+mkdir lower upper work root
+mount -t overlay -o lowerdir=lower,upperdir=upper,workdir=work try root
+"""
+NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,40}[a-z0-9])?")
+
+
+def _quiet(message: str) -> None:
+    """Say nothing."""
+
+
+def up(
+    name: str,
+    system: str = "debian-12",
+    *,
+    ephemeral: bool = False,
+    nat: bool = True,
+    say: Callable[[str], None] = _quiet,
+) -> Box:
+    """Create the box or start it again with the disk it had; return once SSH answers.
+
+    `ephemeral` ties it to this process: `reap` removes it after that died. Without `nat` it
+    reaches this machine only. Missing packages are installed on this machine, and the first
+    box of a system takes a minute or two; `say` is told of both. BoxError when it cannot be.
+    """
+    _check(name, system)
+    _prepare(say)
+    with locked(_lock(name)):
+        record = load(name)
+        if record and record.system != system:
+            raise BoxError(f"box {name} is {record.system}", fix=f"Remove {name} first.")
+        if not record or not record.ready:
+            record = _create(name, system, ephemeral, nat, say)
+        else:
+            record = _own(replace(record, nat=nat), ephemeral)
+        _boot(record, say)
+        return record.box()
+
+
+def _check(name: str, system: str) -> None:
+    if not NAME.fullmatch(name):
+        raise BoxError(f"{name!r} is no name for a box", fix="Use a-z, 0-9 and - (42 at most).")
+    if system not in SYSTEMS:
+        raise BoxError(f"no system {system!r}", fix=f"Choose one of {', '.join(SYSTEMS)}.")
+
+
+def _prepare(say: Callable[[str], None]) -> None:
+    if reason := unavailable():
+        raise BoxError(f"this machine cannot run boxes: {reason}", fix="Use another test server.")
+    if missing_packages():
+        with locked(LOCK):
+            if missing := missing_packages():
+                say(f"Installing {', '.join(missing)} on this machine")
+                install_packages(missing)
+
+
+def _create(
+    name: str, system: str, ephemeral: bool, nat: bool, say: Callable[[str], None]
+) -> Record:
+    """Make the box's disk, after removing what a killed `up` may have left."""
+    _remove(name)
+    with locked(LOCK):
+        lower = boxroot.rootfs(system, {Path(r.lower) for r in records()}, say)
+        index = boxnet.free_link({r.index for r in records()}).index
+        owner = os.getpid() if ephemeral else None
+        record = Record(name, system, index, str(lower), nat, owner, started(os.getpid()))
+        record.directory.mkdir(mode=0o755)
+        save(record)
+    _fill(record)
+    return record
+
+
+def _fill(record: Record) -> None:
+    """Write what makes this box differ from others: keys, names, and how it reaches the world."""
+    directory, lower = record.directory, Path(record.lower)
+    for part in ("root", "upper", "work"):
+        (directory / part).mkdir(mode=0o755)
+    for key in ("id_ed25519", "host_key"):
+        run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", record.name,
+                    "-f", str(directory / key))  # fmt: skip
+    host_key = (directory / "host_key.pub").read_text()
+    (directory / "known_hosts").write_text(f"{record.link.address} {host_key}")
+    (directory / "ssh_config").write_text(ssh_config(record.box()))
+
+    def put(path: str, text: str, mode: int = 0o644, owner: int = 0) -> None:
+        boxroot.put(lower, directory / "upper", path, text, mode, owner)
+
+    for path, text in boxhost.settings(SYSTEMS[record.system]).items():
+        put(path, text)
+    client = (directory / "id_ed25519.pub").read_text()
+    put("/root/.ssh/authorized_keys", client, 0o600)
+    put("/home/debian/.ssh/authorized_keys", client, 0o600, owner=1000)
+    put("/etc/ssh/ssh_host_ed25519_key", (directory / "host_key").read_text(), 0o600)
+    put("/etc/ssh/ssh_host_ed25519_key.pub", host_key)
+    put("/etc/hostname", f"{record.name}\n")
+    put("/etc/hosts", f"127.0.0.1 localhost\n127.0.1.1 {record.name}\n::1 localhost\n")
+    put("/etc/machine-id", f"{uuid.uuid4().hex}\n", 0o444)
+
+
+def _own(record: Record, ephemeral: bool) -> Record:
+    """Who the box belongs to from now on: a kept one stays kept, a living owner stays owner."""
+    if not ephemeral:
+        return replace(record, owner=None)
+    if record.orphaned:
+        return replace(record, owner=os.getpid(), owner_started=started(os.getpid()))
+    return record
+
+
+def _boot(record: Record, say: Callable[[str], None]) -> None:
+    """Have the box running and answering, and note that it is whole."""
+    if boxproc.running(record.name):
+        boxnet.firewall(record.link, nat=record.nat)
+    else:
+        say(f"Starting {record.name}")
+        boxproc.power_off(record.name)
+        boxnet.connect(record.link, nat=record.nat)
+        boxproc.start(record.name, record.directory, Path(record.lower), record.link.namespace)
+    _wait(record)
+    if not record.ready:
+        _ssh(record, "sudo -n update-ca-certificates")
+    save(replace(record, ready=True))
+
+
+def _wait(record: Record) -> None:
+    """Wait until a user can log in, which is later than that the port answers."""
+    deadline = time.monotonic() + BOOT_SECONDS
+    while True:
+        try:
+            _ssh(record, "true")
+            return
+        except BoxError as error:
+            if not boxproc.running(record.name) or time.monotonic() > deadline:
+                raise _not_up(record, error) from error
+        time.sleep(0.1)
+
+
+def _not_up(record: Record, error: BoxError) -> BoxError:
+    log = record.directory / "console.log"
+    tail = log.read_text(errors="replace").splitlines()[-10:]
+    return BoxError(
+        f"box {record.name} does not answer over SSH",
+        fix=f"Read {log}, then remove the box and try again.",
+        detail="\n".join([error.detail, *tail]),
+    )
+
+
+def _ssh(record: Record, command: str) -> str:
+    config = str(record.directory / "ssh_config")
+    return run(
+        "ssh", "-F", config, "-o", "BatchMode=yes", "-o", "ConnectTimeout=2",
+        "-l", "debian", record.name, command,
+    )  # fmt: skip
+
+
+def down(name: str) -> None:
+    """Stop the box and remove everything of it; nothing happens when there is none."""
+    with locked(_lock(name), remove=True):
+        _remove(name)
+
+
+def _remove(name: str) -> None:
+    record = load(name)
+    boxproc.power_off(name)
+    if record:
+        boxnet.disconnect(record.link)
+    shutil.rmtree(Path("/run/systemd/nspawn/propagate") / name, ignore_errors=True)
+    shutil.rmtree(Path("/run/systemd/nspawn/unix-export") / name, ignore_errors=True)
+    if (STATE / name).exists():
+        _remove_directory(STATE / name)
+
+
+def _remove_directory(directory: Path) -> None:
+    """The record goes last: as long as it is there, another `down` can finish this one."""
+    for entry in directory.iterdir():
+        if entry.is_dir():
+            shutil.rmtree(entry)
+    shutil.rmtree(directory)
+
+
+def halt(name: str) -> None:
+    """Power the box off cleanly; its disk is kept and `up` starts it again."""
+    with locked(_lock(name)):
+        record = _known(name)
+        boxproc.halt(name)
+        boxnet.disconnect(record.link)
+
+
+def power_off(name: str) -> None:
+    """Kill everything in the box at once, like pulling the plug; `up` starts it again.
+
+    What it had written is kept, synced or not, as this machine's memory does not lose power.
+    """
+    with locked(_lock(name)):
+        record = _known(name)
+        boxproc.power_off(name)
+        boxnet.disconnect(record.link)
+
+
+def boxes() -> list[Box]:
+    """All boxes on this machine, by name; also those that are being made."""
+    return [record.box() for record in records()]
+
+
+def find(name: str) -> Box:
+    """The box `name`; BoxError with the names there are when there is none."""
+    return _known(name).box()
+
+
+def _known(name: str) -> Record:
+    record = load(name)
+    if record:
+        return record
+    names = ", ".join(r.name for r in records()) or "there are none"
+    raise BoxError(f"no box is called {name!r}", fix=f"Boxes: {names}.")
+
+
+def reap() -> list[str]:
+    """Remove the ephemeral boxes whose owner is gone; return their names."""
+    names = [record.name for record in records() if record.orphaned]
+    for name in names:
+        down(name)
+    return names
+
+
+def unavailable() -> str | None:
+    """Why this machine cannot run boxes, or None when it can."""
+    if sys.platform != "linux":
+        return "boxes need Linux"
+    if os.geteuid() != 0:
+        return "boxes need root"
+    missing = missing_packages()
+    if missing and not shutil.which("apt-get"):
+        return f"it lacks {', '.join(missing)} and has no apt-get to install them"
+    if not boxproc.hierarchies():
+        return "no control groups are mounted"
+    if not _works("true"):
+        return "it may not make namespaces (is it a container without the rights?)"
+    return None if _works(OVERLAY) else "overlay file systems do not work under /var/lib"
+
+
+def _works(script: str) -> bool:
+    words = ["unshare", "--mount", "--net", "--pid", "--fork", "sh", "-c", script]
+    return subprocess.run(words, capture_output=True, check=False).returncode == 0
+
+
+def _lock(name: str) -> Path:
+    return STATE / f"{name}.lock"

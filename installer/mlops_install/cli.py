@@ -1,0 +1,210 @@
+"""The command line: names, options and help; the work is in `actions`.
+
+Heavy libraries are imported by the command that needs them.
+"""
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mlops_install import __version__
+from mlops_install.errors import MlopsError
+
+app = typer.Typer(add_completion=False, no_args_is_help=False, rich_markup_mode=None)
+box = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(box, name="box", help="Disposable servers on this machine (Linux, as root).")
+
+HostArgument = Annotated[
+    str | None,
+    typer.Argument(help="user@host[:port], a name from the ssh config, or local.", metavar="HOST"),
+]
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option("--config", "-c", help="Config file; default mlops.toml, where there is one."),
+]
+SshOption = Annotated[
+    Path | None, typer.Option("--ssh-config", "-F", help="ssh config, instead of ~/.ssh/config.")
+]
+AcceptOption = Annotated[
+    bool, typer.Option("--accept-new-host-key", help="Let an unknown host key in.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Data for machines on stdout.")]
+FullOption = Annotated[bool, typer.Option("--full", help="Show the text of new files too.")]
+
+
+def run() -> None:
+    """Run the command line; every error of ours ends here."""
+    try:
+        app()
+    except MlopsError as problem:
+        from mlops_install import report
+
+        report.error(problem)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.stderr.write("\nstopped; what was done is kept: run the same command again\n")
+        os._exit(130)
+
+
+@app.callback(invoke_without_command=True)
+def default(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+    config: ConfigOption = None,
+    ssh_config: SshOption = None,
+    accept_new_host_key: AcceptOption = False,
+    as_json: JsonOption = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+) -> None:
+    """One command turns a fresh Debian server into a verified Airflow 3 platform."""
+    if version:
+        typer.echo(f"mlops-install {__version__}")
+    elif context.invoked_subcommand is None:
+        apply(None, config, ssh_config, accept_new_host_key, as_json, yes=yes)
+
+
+@app.command()
+def apply(
+    host: HostArgument = None,
+    config: ConfigOption = None,
+    ssh_config: SshOption = None,
+    accept_new_host_key: AcceptOption = False,
+    as_json: JsonOption = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    no_verify: Annotated[bool, typer.Option(help="Do not verify after a change.")] = False,
+    full: FullOption = False,
+) -> None:
+    """Show the plan, ask, carry it out, verify. Run it again for every change and upgrade."""
+    from mlops_install import actions
+
+    options = actions.Options(host, config, ssh_config, accept_new_host_key, as_json)
+    sys.exit(actions.apply(options, yes=yes, verify_after=not no_verify, full=full))
+
+
+@app.command()
+def plan(
+    host: HostArgument = None,
+    config: ConfigOption = None,
+    ssh_config: SshOption = None,
+    accept_new_host_key: AcceptOption = False,
+    as_json: JsonOption = False,
+    full: FullOption = False,
+) -> None:
+    """Show what apply would do; exit code 2 when that is something."""
+    from mlops_install import actions
+
+    options = actions.Options(host, config, ssh_config, accept_new_host_key, as_json)
+    sys.exit(actions.plan(options, full=full))
+
+
+@app.command()
+def verify(
+    host: HostArgument = None,
+    config: ConfigOption = None,
+    ssh_config: SshOption = None,
+    accept_new_host_key: AcceptOption = False,
+    as_json: JsonOption = False,
+    junit: Annotated[Path | None, typer.Option(help="Write a JUnit report.")] = None,
+) -> None:
+    """Run the infrastructure tests against the live server; exit code 2 when one fails."""
+    from mlops_install import actions
+
+    options = actions.Options(host, config, ssh_config, accept_new_host_key, as_json)
+    sys.exit(actions.verify(options, junit))
+
+
+@app.command()
+def status(
+    host: HostArgument = None,
+    config: ConfigOption = None,
+    ssh_config: SshOption = None,
+    accept_new_host_key: AcceptOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """What runs on the server, and how it is; exit code 2 when something is down."""
+    from mlops_install import actions
+
+    options = actions.Options(host, config, ssh_config, accept_new_host_key, as_json)
+    sys.exit(actions.status(options))
+
+
+@app.command()
+def init(
+    file: Annotated[Path, typer.Argument(help="Where to write it.")] = Path("mlops.toml"),
+) -> None:
+    """Write a config file with every setting, its default and what it means."""
+    from mlops_install import report, starter
+    from mlops_install.errors import ConfigError
+
+    try:
+        with file.open("x") as out:
+            out.write(starter.example())
+    except OSError as error:
+        raise ConfigError(
+            f"cannot write {file}: {error.strerror}", fix="name another file"
+        ) from error
+    report.say(f"wrote {file}; next: set [server] host, then `mlops-install plan`")
+
+
+@box.command("up")
+def box_up(
+    name: str,
+    system: Annotated[str, typer.Option("--os", help="debian-12 or debian-13.")] = "debian-12",
+) -> None:
+    """Make a box, or start it again; it stays until `box down`."""
+    from mlops_install import box as boxes
+    from mlops_install import report
+
+    made = boxes.up(name, system, say=report.say)
+    report.say(f"box {name} is up at {made.address}; `mlops-install box ssh {name}` logs in")
+
+
+@box.command("ssh", context_settings={"ignore_unknown_options": True})
+def box_ssh(
+    name: str, command: Annotated[list[str] | None, typer.Argument(help="Command to run.")] = None
+) -> None:
+    """Log in to a box, or run a command in it."""
+    from mlops_install import box as boxes
+
+    found = boxes.find(name)
+    words = ["ssh", "-i", str(found.identity_file), "-o", f"UserKnownHostsFile={found.known_hosts}",
+             "-o", "StrictHostKeyChecking=yes", "-o", "IdentitiesOnly=yes", "-o", "LogLevel=ERROR",
+             f"root@{found.address}", *(command or [])]  # fmt: skip
+    os.execvp("ssh", words)  # noqa: S606 - the user's ssh takes over the terminal
+
+
+@box.command("ssh-config")
+def box_ssh_config(name: str) -> None:
+    """Print an OpenSSH Host block: `mlops-install -F FILE apply NAME` and `ssh -F FILE NAME`."""
+    from mlops_install import box as boxes
+
+    typer.echo(boxes.ssh_config(boxes.find(name)), nl=False)
+
+
+@box.command("list")
+def box_list() -> None:
+    """List the boxes."""
+    from mlops_install import box as boxes
+    from mlops_install import report
+
+    rows = [(b.name, b.system, b.address, "running" if b.running else "off") for b in boxes.boxes()]
+    report.table(("box", "system", "address", "state"), rows, report.data)
+
+
+@box.command("halt")
+def box_halt(name: str) -> None:
+    """Switch a box off; its disk is kept."""
+    from mlops_install import box as boxes
+
+    boxes.halt(name)
+
+
+@box.command("down")
+def box_down(name: str) -> None:
+    """Remove a box and its disk."""
+    from mlops_install import box as boxes
+
+    boxes.down(name)

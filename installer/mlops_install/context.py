@@ -1,0 +1,77 @@
+"""All that a role may know: config, facts, sizes, and what was read on this side."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import SecretStr
+
+from mlops_install.config import Config, SecretRef
+from mlops_install.errors import ConfigError
+from mlops_install.facts import Facts
+from mlops_install.sizing import Sizing, size
+
+
+@dataclass(frozen=True)
+class Given:
+    """Files and secrets of this side that the config names; None where it names none."""
+
+    ca_bundle: str | None = None
+    certificate: str | None = None
+    certificate_key: SecretStr | None = None
+    proxy_password: SecretStr | None = None
+    index_password: SecretStr | None = None
+
+
+def given(config: Config) -> Given:
+    """Read them. Raises `ConfigError` that names the setting."""
+    base, proxy = config.base, config.proxy
+    key = _pem("[proxy] certificate_key", proxy.certificate_key)
+    return Given(
+        ca_bundle=_pem("[base] ca_bundle", base.ca_bundle),
+        certificate=_pem("[proxy] certificate", proxy.certificate),
+        certificate_key=None if key is None else SecretStr(key),
+        proxy_password=_secret(base.http_proxy_password),
+        index_password=_secret(base.python_index_password),
+    )
+
+
+def _secret(reference: SecretRef | None) -> SecretStr | None:
+    return None if reference is None else reference.read()
+
+
+def _pem(setting: str, path: str | None) -> str | None:
+    if path is None:
+        return None
+    try:
+        text = Path(path).expanduser().read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{setting}: cannot read {path}: {error}", fix="mend the path") from error
+    if "-----BEGIN " not in text:
+        raise ConfigError(f"{setting}: {path} is not a PEM file", fix="give the file as PEM")
+    return text
+
+
+@dataclass(frozen=True)
+class Context:
+    """What every role is a function of."""
+
+    config: Config
+    facts: Facts
+    given: Given
+    sizing: Sizing
+
+    @property
+    def server_name(self) -> str:
+        """Name or address in the URL."""
+        return self.config.proxy.server_name or self.facts.address or self.facts.hostname
+
+    @property
+    def base_url(self) -> str:
+        """Where people find Airflow."""
+        name = f"[{self.server_name}]" if ":" in self.server_name else self.server_name
+        return f"https://{name}"
+
+
+def make(config: Config, facts: Facts, read: Given) -> Context:
+    """Put together what is known."""
+    return Context(config, facts, read, size(config, facts))

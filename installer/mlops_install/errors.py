@@ -1,0 +1,53 @@
+"""Every error that a user can meet.
+
+MlopsError
+├── ConfigError        the config file or an option is wrong
+├── HostError          the server cannot be reached, logged in to, or trusted
+│   └── ConnectionLost the connection broke while something ran
+├── PreflightError     the server is not one that we can or may provision
+├── LockError          somebody else is at work on the server
+├── ApplyError         a step failed or did not bring about what it should
+└── BoxError           a disposable box cannot be made or found
+"""
+
+
+class MlopsError(Exception):
+    """What happened, and what to do about it.
+
+    `fix` is one sentence that names the command or setting that helps; `detail` holds
+    further lines (a log's tail, a list of problems) that are shown between the two.
+    """
+
+    def __init__(self, message: str, *, fix: str = "", detail: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.fix = fix
+        self.detail = detail
+
+
+class ConfigError(MlopsError):
+    """The config file or an option is wrong."""
+
+
+class HostError(MlopsError):
+    """The server cannot be reached, logged in to, or trusted."""
+
+
+class ConnectionLost(HostError):  # noqa: N818 - reads as what happened
+    """The connection broke while something ran."""
+
+
+class PreflightError(MlopsError):
+    """The server is not one that we can or may provision."""
+
+
+class LockError(MlopsError):
+    """Somebody else is at work on the server."""
+
+
+class ApplyError(MlopsError):
+    """A step failed, or did not bring about what it should."""
+
+
+class BoxError(MlopsError):
+    """A disposable box cannot be made or found."""

@@ -1,0 +1,105 @@
+"""What must be known of the server before anything can be wanted of it: one round trip."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from mlops_install.errors import HostError
+from mlops_install.host import Host
+
+SCRIPT = r"""
+say() { printf '%s=%s\n' "$1" "$2"; }
+. /etc/os-release
+say os_id "${ID-}"; say os_version "${VERSION_ID-}"; say os_codename "${VERSION_CODENAME-}"
+say machine "$(uname -m)"; say hostname "$(uname -n)"
+say cpus "$(nproc)"
+say memory_mb "$(awk '/^MemTotal/ {print int($2 / 1024)}' /proc/meminfo)"
+limit=$(cat /sys/fs/cgroup/memory.max 2>/dev/null); case $limit in ''|max) ;; *)
+  say limit_mb $((limit / 1048576)) ;; esac
+say disk_mb "$(df -Pm /opt 2>/dev/null | awk 'NR == 2 {print $4}')"
+say var_mb "$(df -Pm /var | awk 'NR == 2 {print $4}')"
+say init "$(cat /proc/1/comm)"
+say address "${SSH_CONNECTION:+$(echo "$SSH_CONNECTION" | cut -d' ' -f3)}"
+say installed "$(cat /var/lib/mlops/installed 2>/dev/null)"
+say time_daemon "$(dpkg-query -W -f '${db:Status-Status} ${Package} ' chrony ntpsec openntpd \
+  2>/dev/null | grep -ow 'installed [a-z]*' | head -n 1)"
+say last_run "$(cat /var/lib/mlops/last_run 2>/dev/null)"
+if command -v ss >/dev/null; then
+  for port in 80 443 8080; do
+    who=$(ss -Hltnp "sport = :$port" | grep -o 'users:.*' | head -n 1 | cut -d'"' -f2)
+    say port_$port "$who"
+  done
+fi
+if command -v psql >/dev/null && [ -S /run/postgresql/.s.PGSQL.5432 ]; then
+  sql() { runuser -u postgres -- psql -XAtc "$1" 2>/dev/null; }
+  say database "$(sql "select 1 from pg_database where datname = 'airflow'
+    union select 1 from pg_roles where rolname = 'airflow'" | head -n 1)"
+  say database_mark "$(sql "select shobj_description(oid, 'pg_authid') from pg_roles
+    where rolname = 'airflow'")"
+fi
+true
+"""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """The server as it is. Sizes in MiB; ports: number -> program that listens."""
+
+    os_id: str
+    os_version: str
+    os_codename: str
+    machine: str
+    hostname: str
+    cpus: int
+    memory_mb: int
+    disk_mb: int
+    var_mb: int
+    init: str
+    address: str
+    installed: str
+    last_run: str
+    time_daemon: str
+    ports: dict[int, str]
+    database: bool
+    database_mark: str
+
+    @property
+    def postgres_version(self) -> str:
+        """The PostgreSQL that this Debian ships."""
+        return {"12": "15", "13": "17"}.get(self.os_version, "15")
+
+
+def gather(host: Host, ask_password: Callable[[str], str]) -> Facts:
+    """Ask the server; the first thing ever run on it. Raises `HostError` when it cannot answer."""
+    result = host.first(SCRIPT, ask_password)
+    if "init=" not in result.stdout:
+        raise HostError("the server cannot tell what it is", detail=result.stderr)
+    return parse(result.stdout)
+
+
+def parse(text: str) -> Facts:
+    """The facts in what the script printed."""
+    found = dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
+    memory = int(found["memory_mb"])
+    return Facts(
+        os_id=found["os_id"],
+        os_version=found["os_version"],
+        os_codename=found["os_codename"],
+        machine=found["machine"],
+        hostname=found["hostname"],
+        cpus=int(found["cpus"]),
+        memory_mb=min(memory, int(found.get("limit_mb", memory))),
+        disk_mb=int(found["disk_mb"] or found["var_mb"]),
+        var_mb=int(found["var_mb"]),
+        init=found["init"],
+        address=found["address"],
+        installed=found["installed"],
+        last_run=found["last_run"],
+        time_daemon=found["time_daemon"],
+        ports={
+            int(key.removeprefix("port_")): value
+            for key, value in found.items()
+            if key.startswith("port_") and value
+        },
+        database=bool(found.get("database")),
+        database_mark=found.get("database_mark", ""),
+    )

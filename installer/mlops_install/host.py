@@ -1,0 +1,272 @@
+"""The one file that talks to a server: over SSH by fabric, or on this machine.
+
+A script goes to the server as the first bytes of stdin, so that nothing of it shows on a
+command line; what follows on stdin is for the script. Every `open` is one round trip.
+"""
+
+import contextlib
+import getpass
+import io
+import subprocess
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any, Self
+
+from mlops_install.errors import ConnectionLost, HostError
+from mlops_install.shell import sh
+
+HEADER = (
+    "export LC_ALL=C.UTF-8 DEBIAN_FRONTEND=noninteractive HOME=/root"
+    " PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\n"
+    "umask 022; cd /\n"
+)
+KEEPALIVE = 15
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a script printed, and its exit code."""
+
+    stdout: str
+    stderr: str
+    code: int
+
+
+class Session(ABC):
+    """A script that runs, line by line."""
+
+    def __init__(self, stdin: IO[bytes], stdout: IO[bytes], stderr: IO[bytes]) -> None:
+        self._stdin, self._stdout = stdin, stdout
+        self._errors: list[bytes] = []
+        self._reader = threading.Thread(target=self._drain, args=(stderr,), daemon=True)
+        self._reader.start()
+
+    def _drain(self, stderr: IO[bytes]) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            self._errors.append(stderr.read())
+
+    def lines(self) -> Iterator[str]:
+        """The lines of stdout as they come, without line ends."""
+        for line in self._stdout:
+            yield line.decode(errors="replace").rstrip("\n")
+
+    def send(self, text: str) -> None:
+        """Write to the script's stdin."""
+        try:
+            self._stdin.write(text.encode())
+            self._stdin.flush()
+        except OSError as error:
+            raise ConnectionLost(f"the connection broke: {error}", fix=AGAIN) from error
+
+    def finish(self) -> Result:
+        """Close stdin, read the rest, wait for the end."""
+        self._close_stdin()
+        rest = self._stdout.read().decode(errors="replace")
+        code = self._wait()
+        self._reader.join()
+        return Result(rest, b"".join(self._errors).decode(errors="replace"), code)
+
+    @abstractmethod
+    def _close_stdin(self) -> None: ...
+
+    @abstractmethod
+    def _wait(self) -> int: ...
+
+    @abstractmethod
+    def close(self) -> None:
+        """Let go of the script, whether it has ended or not."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self.finish()
+        self.close()
+
+
+AGAIN = "what was done so far is kept: run the same command again"
+
+
+class Host(ABC):
+    """A server, on which scripts run as root."""
+
+    address: str
+    round_trips: int = 0
+
+    @abstractmethod
+    def _start(self, command: str) -> Session: ...
+
+    def open(self, script: str) -> Session:
+        """Start a bash script as root; its stdin stays open for `Session.send`."""
+        self.round_trips += 1
+        data = (HEADER + script).encode()
+        session = self._start(self._command(f'eval "$(head -c {len(data)})"'))
+        session.send(self._secret_line() + data.decode())
+        return session
+
+    def run(self, script: str) -> Result:
+        """Run a bash script as root to its end."""
+        with contextlib.closing(self.open(script)) as session:
+            return session.finish()
+
+    # Root needs nothing, others sudo; a password once it is known that sudo wants one.
+    _sudo = 'test "$(id -u)" = 0 || s="sudo -n"; exec ${s-} '
+    _password: str | None = None
+
+    def _command(self, text: str) -> str:
+        return f"{self._sudo}{sh('bash', '-c', text)}"
+
+    def _secret_line(self) -> str:
+        return "" if self._password is None else f"{self._password}\n"
+
+    def first(self, script: str, ask_password: Callable[[str], str]) -> Result:
+        """Run the first script; where sudo wants a password, ask for it once and keep it.
+
+        Raises `HostError` when sudo refuses.
+        """
+        result = self.run(script)
+        if _wants_password(result):
+            self._password = ask_password(f"sudo password for {self.address}: ")
+            self._sudo = "exec sudo -k -S -p '' "
+            result = self.run(script)
+        if result.code != 0 and "sudo" in result.stderr:
+            raise HostError(
+                f"sudo refused on {self.address}",
+                detail=result.stderr.strip(),
+                fix="log in as root, or as a user whom /etc/sudoers lets run every command",
+            )
+        return result
+
+    def close(self) -> None:  # noqa: B027 - nothing to close on this machine
+        """Give up the connection."""
+
+
+# --- this machine -------------------------------------------------------------------------
+
+
+class LocalSession(Session):
+    """A script that runs on this machine."""
+
+    def __init__(self, process: "subprocess.Popen[bytes]") -> None:
+        stdin, stdout, stderr = process.stdin, process.stdout, process.stderr
+        if stdin is None or stdout is None or stderr is None:
+            raise ValueError("the process needs three pipes")
+        super().__init__(stdin, stdout, stderr)
+        self._process = process
+
+    def _close_stdin(self) -> None:
+        with contextlib.suppress(OSError):
+            self._stdin.close()
+
+    def _wait(self) -> int:
+        return self._process.wait()
+
+    def close(self) -> None:
+        self._close_stdin()
+
+
+class Local(Host):
+    """This machine."""
+
+    address = "local"
+
+    def _start(self, command: str) -> Session:
+        pipe = subprocess.PIPE
+        arguments = ["bash", "-c", command]
+        return LocalSession(subprocess.Popen(arguments, stdin=pipe, stdout=pipe, stderr=pipe))
+
+
+# --- SSH ----------------------------------------------------------------------------------
+
+
+class SshSession(Session):
+    """A script that runs behind one channel of the connection."""
+
+    def __init__(self, channel: Any, address: str) -> None:
+        super().__init__(
+            channel.makefile_stdin("wb"), channel.makefile("rb"), channel.makefile_stderr("rb")
+        )
+        self._channel, self._address = channel, address
+
+    def lines(self) -> Iterator[str]:
+        yield from super().lines()
+        if not self._channel.exit_status_ready() and not self._channel.get_transport().is_active():
+            raise ConnectionLost(f"the connection to {self._address} broke", fix=AGAIN)
+
+    def _close_stdin(self) -> None:
+        with contextlib.suppress(OSError):
+            self._stdin.flush()
+            self._channel.shutdown_write()
+
+    def _wait(self) -> int:
+        code = int(self._channel.recv_exit_status())
+        if code == -1:
+            raise ConnectionLost(f"the connection to {self._address} broke", fix=AGAIN)
+        return code
+
+    def close(self) -> None:
+        self._channel.close()
+
+
+class Ssh(Host):
+    """A server behind SSH.
+
+    `target` is `user@host[:port]` or a name that the ssh config file knows. Host keys must be
+    known, or `accept_new` lets an unknown (never a changed) one in and writes it down.
+    """
+
+    def __init__(
+        self,
+        target: str,
+        *,
+        ssh_config: Path | None = None,
+        accept_new: bool = False,
+        timeout: int = 15,
+    ) -> None:
+        self.address = target
+        self._options = (ssh_config, accept_new, timeout)
+        self._connection: Any = None
+
+    def connect(self) -> None:
+        """Connect and log in. Raises `HostError` with the reason and the fix."""
+        from mlops_install import sshlogin
+
+        ssh_config, accept_new, timeout = self._options
+        self._connection = sshlogin.connect(self.address, ssh_config, accept_new, timeout)
+        self._connection.client.get_transport().set_keepalive(KEEPALIVE)
+
+    def _start(self, command: str) -> Session:
+        try:
+            channel = self._connection.client.get_transport().open_session()
+            channel.exec_command(command)
+        except Exception as error:
+            raise ConnectionLost(
+                f"the connection to {self.address} broke: {error}", fix=AGAIN
+            ) from error
+        return SshSession(channel, self.address)
+
+    def close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+
+
+def ask_password(prompt: str) -> str:
+    """Ask on the terminal; without one, say what to do instead."""
+    try:
+        return getpass.getpass(prompt)
+    except (EOFError, io.UnsupportedOperation) as error:
+        raise HostError(
+            "sudo wants a password and there is no terminal to ask on",
+            fix="run it in a terminal, or let the user sudo without a password",
+        ) from error
+
+
+def _wants_password(result: Result) -> bool:
+    return result.code != 0 and "sudo: a password is required" in result.stderr

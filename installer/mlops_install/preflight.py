@@ -1,0 +1,66 @@
+"""Is this a server that we can and may provision? Asked before anything is planned."""
+
+from collections.abc import Iterator
+
+from mlops_install.config import Config
+from mlops_install.errors import PreflightError
+from mlops_install.facts import Facts
+
+SUPPORTED = {("debian", "12"), ("debian", "13")}
+MIN_MEMORY_MB = 1900
+MIN_DISK_MB = 4000
+MARK = "mlops-install"
+
+
+def check(config: Config, facts: Facts) -> None:
+    """Raise `PreflightError` with every reason at once."""
+    problems = list(_problems(config, facts))
+    if problems:
+        raise PreflightError(
+            "this server cannot be provisioned: " + problems[0][0]
+            if len(problems) == 1
+            else "this server cannot be provisioned",
+            detail="\n".join(f"- {what}" for what, _ in problems) if len(problems) > 1 else "",
+            fix="; ".join(fix for _, fix in problems),
+        )
+
+
+def _problems(config: Config, facts: Facts) -> Iterator[tuple[str, str]]:
+    yield from _system(facts)
+    yield from _size(facts)
+    yield from _taken(facts)
+    yield from _database(config, facts)
+
+
+def _system(facts: Facts) -> Iterator[tuple[str, str]]:
+    if (facts.os_id, facts.os_version) not in SUPPORTED:
+        yield f"it runs {facts.os_id} {facts.os_version}", "use Debian 12 or 13"
+    if facts.init != "systemd":
+        yield f"its first process is {facts.init}, not systemd", "use a server or VM with systemd"
+    if facts.machine not in ("x86_64", "aarch64"):
+        yield f"its processor is {facts.machine}", "use x86_64 or aarch64"
+
+
+def _size(facts: Facts) -> Iterator[tuple[str, str]]:
+    if facts.memory_mb < MIN_MEMORY_MB:
+        yield f"{facts.memory_mb} MiB of memory, {MIN_MEMORY_MB} needed", "give it 2 GiB or more"
+    if facts.installed:
+        return
+    for name, free in (("/opt", facts.disk_mb), ("/var", facts.var_mb)):
+        if free < MIN_DISK_MB:
+            yield f"{free} MiB free at {name}, {MIN_DISK_MB} needed", f"make room at {name}"
+
+
+def _taken(facts: Facts) -> Iterator[tuple[str, str]]:
+    ours = {80: {"nginx"}, 443: {"nginx"}, 8080: {"gunicorn", "airflow", "python", "python3"}}
+    for port, program in facts.ports.items():
+        if not facts.installed or program.split(":")[0].split()[0] not in ours.get(port, set()):
+            yield f"port {port} is taken by {program}", f"stop {program}, or move it"
+
+
+def _database(config: Config, facts: Facts) -> Iterator[tuple[str, str]]:
+    if facts.database and facts.database_mark != MARK and not config.postgres.adopt:
+        yield (
+            "its PostgreSQL has a database or role `airflow` that is not ours",
+            "rename it, or set `adopt = true` in [postgres] to take it over",
+        )

@@ -1,0 +1,218 @@
+"""All that is printed: data on stdout, everything for people on stderr."""
+
+import json
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.spinner import Spinner
+from rich.table import Table
+from rich.text import Text
+
+from mlops_install.engine import Change, Event, Plan
+from mlops_install.errors import MlopsError
+
+people = Console(stderr=True, highlight=False, soft_wrap=True)
+data = Console(highlight=False, soft_wrap=True)
+
+
+def say(text: str, style: str = "") -> None:
+    """One line for people."""
+    people.print(Text(text, style))
+
+
+def result(value: object) -> None:
+    """Data for machines: one JSON document on stdout."""
+    sys.stdout.write(json.dumps(value, indent=2) + "\n")
+
+
+def error(problem: MlopsError) -> None:
+    """An error: what happened, the details, and the fix."""
+    people.print(Text("error: ", "bold red") + Text(problem.message))
+    for line in problem.detail.strip().splitlines():
+        people.print(Text(f"  {line}", "dim"))
+    if problem.fix:
+        people.print(Text("fix:   ", "bold") + Text(problem.fix))
+
+
+# --- plans --------------------------------------------------------------------------------
+
+
+def plan_lines(plan: Plan, *, full: bool) -> Iterator[Text]:
+    """The plan as a diff; `full` shows the text of new files too."""
+    for stage, lanes in plan.stages:
+        yield Text(f"{stage}", "bold")
+        for lane in lanes:
+            for change in lane.changes:
+                yield from _change_lines(change, full)
+    number = len(plan.changes)
+    if number:
+        yield Text(f"{number} of {plan.checked} resources to change", "bold")
+    else:
+        yield Text(f"nothing to do: all {plan.checked} resources are as wanted", "green")
+
+
+def _change_lines(change: Change, full: bool) -> Iterator[Text]:
+    new = _is_new(change)
+    yield Text(f"  {'+' if new else '~'} {change.resource.name}", "green" if new else "yellow")
+    for difference in () if new else change.differences:
+        name = f"{difference.key}: " if difference.key else ""
+        yield Text(f"      {name}{difference.old} → {difference.new}")
+    for line in change.text.splitlines() if full or not new else ():
+        yield Text(f"      {line}", {"+": "green", "-": "red", "@": "cyan"}.get(line[:1], ""))
+    for step in change.steps:
+        yield Text(f"      {step.line()}", "dim")
+
+
+def _is_new(change: Change) -> bool:
+    return all(d.old == "absent" for d in change.differences)
+
+
+def show_plan(plan: Plan, console: Console, *, full: bool = False) -> None:
+    """Print the plan."""
+    for line in plan_lines(plan, full=full):
+        console.print(line)
+
+
+def plan_json(plan: Plan) -> dict[str, Any]:
+    """The plan as data: version, counts, and per change the lane, differences and steps."""
+    changes = [
+        {
+            "stage": stage,
+            "lane": lane.name,
+            "resource": change.resource.name,
+            "differences": [asdict(difference) for difference in change.differences],
+            "steps": [step.line() for step in change.steps],
+            "diff": change.text,
+        }
+        for stage, lanes in plan.stages
+        for lane in lanes
+        for change in lane.changes
+    ]
+    return {"version": 1, "checked": plan.checked, "changes": changes}
+
+
+# --- progress -----------------------------------------------------------------------------
+
+
+@dataclass
+class Progress:
+    """Where a run is: stage, what runs in each lane since when, and what is left."""
+
+    total: int
+    started: float = field(default_factory=time.monotonic)
+    stage: str = ""
+    done: int = 0
+    running: dict[str, tuple[str, float, str]] = field(default_factory=dict)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def __call__(self, event: Event) -> None:
+        with self.lock:
+            self._take(event)
+
+    def _take(self, event: Event) -> None:
+        now = time.monotonic()
+        if event.kind == "stage":
+            self.stage, self.running = event.lane, {}
+        elif event.kind == "start":
+            self.running[event.lane] = (event.text, now, "")
+        elif event.kind == "output" and event.lane in self.running:
+            name, since, _ = self.running[event.lane]
+            self.running[event.lane] = (name, since, event.text)
+        elif event.kind in ("done", "failed"):
+            _, since, _ = self.running.pop(event.lane, ("", now, ""))
+            self.done += event.kind == "done"
+            self._ended(event, now - since)
+
+    def _ended(self, event: Event, seconds: float) -> None:
+        """Print what ended; quick things are only counted."""
+        at = f"{time.monotonic() - self.started:6.1f}s"
+        count = f"{self.done}/{self.total}"
+        if event.kind == "failed":
+            people.print(Text(f"{at}  failed  {self.stage}: {event.text}", "bold red"))
+        elif seconds > 1 or self.done == self.total:
+            line = f"{at}  {count:>7}  {self.stage}: {event.text} ({seconds:.1f} s)"
+            people.print(Text(line))
+
+    def __rich__(self) -> Group:
+        with self.lock:
+            return Group(self._head(), *self._rows())
+
+    def _head(self) -> Text:
+        seconds = int(time.monotonic() - self.started)
+        text = f"{self.stage}  {self.done}/{self.total} done  {seconds // 60}:{seconds % 60:02}"
+        return Text(text, "bold")
+
+    def _rows(self) -> Iterator[Table]:
+        for lane, (name, since, output) in self.running.items():
+            table = Table.grid(padding=(0, 1))
+            seconds = f"{time.monotonic() - since:.0f}s"
+            last = Text(output[: max(people.width - 60, 20)], "dim", overflow="ellipsis")
+            table.add_row("", Spinner("dots"), Text(lane, "cyan"), name, seconds, last)
+            yield table
+
+
+@contextmanager
+def progress(total: int) -> Iterator[Progress]:
+    """Live on a terminal, plain lines elsewhere."""
+    shown = Progress(total)
+    if not people.is_terminal or people.is_dumb_terminal:
+        yield shown
+        return
+    with Live(shown, console=people, refresh_per_second=8, transient=True):
+        yield shown
+
+
+# --- tables -------------------------------------------------------------------------------
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[str]], console: Console) -> None:
+    """A plain table; a first cell of ok or FAILED is coloured."""
+    shown = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        shown.add_column(column, overflow="fold")
+    colours = {"ok": "green", "FAILED": "bold red", "skipped": "yellow"}
+    for first, *rest in rows:
+        shown.add_row(Text(first, colours.get(first, "")), *(Text(cell) for cell in rest))
+    console.print(shown)
+
+
+def checked(check: Any) -> None:
+    """One check of the verification, as it ends."""
+    if not people.is_terminal:
+        return
+    people.print(Text(f"{check.outcome:7} {check.role}: {check.name}"), end="\r")
+
+
+def show_checks(checks: Sequence[Any]) -> None:
+    """The checks as a table, then what is known of those that failed."""
+    rows = [(c.outcome, c.role, c.name, f"{c.seconds:.1f}s", c.reason) for c in checks]
+    table(("", "role", "check", "time", "reason"), rows, data)
+    bad = [check for check in checks if check.outcome == "FAILED"]
+    for check in bad:
+        people.print(Text(f"\n{check.role}: {check.name}", "bold red"))
+        people.print(Text(check.details))
+    word = f"{len(bad)} of {len(checks)} checks failed" if bad else f"all {len(checks)} checks ok"
+    people.print(Text(word, "bold red" if bad else "bold green"))
+
+
+def ask(question: str) -> bool:
+    """A question that yes answers. Raises EOFError where there is nobody to answer."""
+    if not sys.stdin.isatty():
+        raise EOFError
+    people.print(Text(question), end="")
+    return input().strip().lower() in ("y", "yes")
+
+
+def ending(url: str, user: str, address: str) -> None:
+    """Where to go from here."""
+    where = "sudo cat /etc/mlops/secrets/admin_password"
+    show = where if address == "local" else f"ssh {address} {where}"
+    for name, value in (("Airflow", url), ("user", user), ("password", f"`{show}`")):
+        people.print(Text(f"{name:9}", "bold") + Text(value))

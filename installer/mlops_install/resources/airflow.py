@@ -1,0 +1,168 @@
+"""Airflow's database contents, and whether Airflow answers."""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from mlops_install.resource import ABSENT, Resource, Run, Step
+from mlops_install.resources.postgres import SOCKET, ask_sql
+from mlops_install.shell import as_user, here, sh
+
+STATE_SQL = """\
+select to_regclass('public.alembic_version_fab') is not null
+   and to_regclass('public.ab_user_role') is not null as there \\gset
+\\if :there
+select 'alembic_version', version_num from alembic_version;
+select 'alembic_version_fab', version_num from alembic_version_fab;
+select 'user ' || u.username, r.name from ab_user u
+  join ab_user_role ur on ur.user_id = u.id join ab_role r on r.id = ur.role_id
+  where u.active;
+\\endif
+"""
+
+
+@dataclass(frozen=True)
+class User:
+    """A user of Airflow; `credential` is the name of the secret with the password."""
+
+    username: str
+    role: str
+    email: str
+    credential: str
+
+
+@dataclass(frozen=True)
+class ContentsState:
+    """Schema heads by table, and the roles of our users."""
+
+    heads: Mapping[str, str]
+    users: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Contents(Resource[ContentsState]):
+    """Airflow's database is migrated and has our users; all in one start of Airflow's Python.
+
+    `python` is the interpreter of the generation that the schema `heads` belong to; `setup`
+    the script that does the work.
+    """
+
+    python: str
+    setup: str
+    heads: Mapping[str, str]
+    users: tuple[User, ...]
+
+    @property
+    def name(self) -> str:
+        return "airflow database"
+
+    @property
+    def desired(self) -> ContentsState:
+        return ContentsState(self.heads, {user.username: user.role for user in self.users})
+
+    def probe(self) -> str:
+        psql = as_user("postgres", "psql", "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1")
+        return (
+            f"command -v psql >/dev/null && [ -S {SOCKET} ] || exit {ABSENT}\n"
+            f"{psql} -d airflow <<'SQL' || {{ [ $? = 2 ] && exit {ABSENT}; }}\n{STATE_SQL}SQL"
+        )
+
+    def parse(self, answer: str) -> ContentsState | None:
+        rows = [line.split("|") for line in answer.splitlines() if "|" in line]
+        if not rows:
+            return None
+        ours = {user.username for user in self.users}
+        heads = {key: value for key, value in rows if key in self.heads}
+        users = {k.removeprefix("user "): v for k, v in rows if k.removeprefix("user ") in ours}
+        return ContentsState(heads, users)
+
+    def change(self, current: ContentsState | None) -> Iterator[Step]:
+        wanted = {
+            "users": [vars(user) for user in self.users],
+            "reset_passwords": [],
+            "pools": [],
+        }
+        secrets = ("fernet_key", "jwt_secret", "session_key", *(u.credential for u in self.users))
+        properties = [f"LoadCredential={s}:/etc/mlops/secrets/{s}" for s in secrets]
+        run = sh(
+            "systemd-run", "--quiet", "--wait", "--collect", "--pipe", "--uid=airflow",
+            "--gid=airflow", *(f"--property={p}" for p in properties),
+            "--property=WorkingDirectory=/var/lib/mlops/airflow",
+            "--setenv=AIRFLOW_HOME=/var/lib/mlops/airflow",
+            "--setenv=AIRFLOW_CONFIG=/etc/mlops/airflow.cfg", "--setenv=PYTHONPATH=/opt/mlops/lib",
+            "--", self.python, self.setup,
+        )  # fmt: skip
+        yield Run(
+            f"{run} < <({here(json.dumps(wanted).encode())})",
+            title="airflow db migrate; permissions; users "
+            + ", ".join(user.username for user in self.users),
+        )
+
+
+@dataclass(frozen=True)
+class AnswersState:
+    """`components`: the names of those whose heartbeat is fresh."""
+
+    api: str
+    components: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Answers(Resource[AnswersState]):
+    """Airflow answers through TLS, and every component's heartbeat is fresh.
+
+    `components` are the host names that they write into the table of jobs; `units` the services
+    whose journal tells why not. `timeout` in seconds.
+    """
+
+    server_name: str
+    components: tuple[str, ...]
+    units: tuple[str, ...]
+    timeout: int = 180
+
+    @property
+    def name(self) -> str:
+        return "airflow answers"
+
+    @property
+    def desired(self) -> AnswersState:
+        return AnswersState("200", tuple(sorted(self.components)))
+
+    def probe(self) -> str:
+        heartbeats = ask_sql(
+            "select distinct coalesce(nullif(job_type, 'SchedulerJob'),"
+            " split_part(hostname, '.', 1)) from job where state = 'running'"
+            " and latest_heartbeat > now() - interval '45 seconds' order by 1",
+            database="airflow",
+        )
+        url = sh(f"https://{self.server_name}/api/v2/version")
+        return (
+            "command -v curl >/dev/null && [ -e /etc/nginx/sites-enabled/mlops.conf ] "
+            f"|| exit {ABSENT}\n"
+            "curl --noproxy '*' -ksS -m 5 -o /dev/null -w '%{http_code}\\n' --connect-to "
+            f"::127.0.0.1: {url} || echo 000\n"
+            f"(\n{heartbeats}\n); true"
+        )
+
+    def parse(self, answer: str) -> AnswersState:
+        api, *components = answer.split()
+        return AnswersState(api[-3:], tuple(sorted(c for c in components if c in self.components)))
+
+    def change(self, current: AnswersState | None) -> Iterator[Step]:
+        wanted = "\\n".join(["200", *sorted(self.components)])
+        yield Run(
+            f"answer() {{ (\n{self.probe()}\n) 2>/dev/null | tr ' ' '\\n' | sort; }}\n"
+            f"wanted=$(printf '{wanted}\\n' | sort)\n"
+            f"for second in $(seq {self.timeout}); do\n"
+            '  left=$(comm -13 <(answer) <(echo "$wanted") | tr "\\n" " ")\n'
+            '  [ -n "$left" ] || exit 0\n'
+            '  [ $((second % 10)) != 0 ] || echo "waiting for: $left"\n'
+            "  sleep 1\ndone\n"
+            f'echo "after {self.timeout} s still not there: $left"; exit 1',
+            title=f"wait until {self.server_name} answers and "
+            f"{', '.join(self.components)} have a heartbeat",
+        )
+
+    def explain(self) -> str:
+        units = (word for unit in self.units for word in ("-u", unit))
+        return sh("journalctl", "--no-pager", "-n", "20", "-o", "short", *units)

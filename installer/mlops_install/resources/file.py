@@ -1,0 +1,139 @@
+"""Files, directories and links."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from mlops_install.digest import digest
+from mlops_install.resource import ABSENT, Put, Resource, Run, Step
+from mlops_install.shell import sh
+
+MASK = "(secret)"
+
+
+@dataclass(frozen=True)
+class Access:
+    """Who may do what: mode as four octal digits."""
+
+    mode: str
+    owner: str
+    group: str
+
+
+@dataclass(frozen=True)
+class FileState:
+    """A regular file; `sha256` in hex."""
+
+    sha256: str
+    access: Access
+
+
+@dataclass(frozen=True)
+class File(Resource[FileState]):
+    """A file with this content; a `secret` one is never shown."""
+
+    path: str
+    content: str
+    mode: int = 0o644
+    owner: str = "root"
+    group: str = "root"
+    secret: bool = False
+    present: bool = True
+
+    @property
+    def name(self) -> str:
+        return f"file {self.path}"
+
+    @property
+    def desired(self) -> FileState | None:
+        access = Access(f"{self.mode:04o}", self.owner, self.group)
+        return FileState(digest(self.content), access) if self.present else None
+
+    def probe(self) -> str:
+        path = sh(self.path)
+        return f"test -f {path} || exit {ABSENT}\nstat -c '%04a %U %G' {path}\nsha256sum < {path}"
+
+    def parse(self, answer: str) -> FileState:
+        mode, owner, group, sha256, _ = answer.split()
+        return FileState(sha256, Access(mode, owner, group))
+
+    def change(self, current: FileState | None) -> Iterator[Step]:
+        if self.present:
+            yield Put(self.path, self.content.encode(), self.mode, self.owner, self.group)
+        else:
+            yield Run(sh("rm", "-f", self.path))
+
+    def look(self) -> str:
+        return "" if self.secret else f"head -c 65536 {sh(self.path)} 2>/dev/null"
+
+    def wanted_text(self) -> str:
+        return self.content if self.present else ""
+
+
+@dataclass(frozen=True)
+class Directory(Resource[Access]):
+    """A directory; what is in it is left alone."""
+
+    path: str
+    mode: int = 0o755
+    owner: str = "root"
+    group: str = "root"
+
+    @property
+    def name(self) -> str:
+        return f"directory {self.path}"
+
+    @property
+    def desired(self) -> Access:
+        return Access(f"{self.mode:04o}", self.owner, self.group)
+
+    def probe(self) -> str:
+        return f"test -d {sh(self.path)} || exit {ABSENT}\nstat -c '%04a %U %G' {sh(self.path)}"
+
+    def parse(self, answer: str) -> Access:
+        return Access(*answer.split())
+
+    def change(self, current: Access | None) -> Iterator[Step]:
+        yield Run(
+            sh("install", "-d", "-m", f"{self.mode:04o}", "-o", self.owner, "-g", self.group)
+            + f" {sh(self.path)}"
+        )
+
+
+@dataclass(frozen=True)
+class LinkState:
+    """Where a symbolic link points, as written in it."""
+
+    target: str
+
+
+@dataclass(frozen=True)
+class Link(Resource[LinkState]):
+    """A symbolic link, switched by one rename."""
+
+    path: str
+    target: str
+    present: bool = True
+
+    @property
+    def name(self) -> str:
+        return f"link {self.path}"
+
+    @property
+    def desired(self) -> LinkState | None:
+        return LinkState(self.target) if self.present else None
+
+    def probe(self) -> str:
+        return f"readlink {sh(self.path)} || exit {ABSENT}"
+
+    def parse(self, answer: str) -> LinkState:
+        return LinkState(answer.strip())
+
+    def change(self, current: LinkState | None) -> Iterator[Step]:
+        new = self.path + ".mlops-new"
+        if self.present:
+            yield Run(
+                f"{sh('ln', '-sfn', self.target, new)}\n{sh('mv', '-fT', new, self.path)}",
+                title=f"ln -s {self.target} {self.path}",
+            )
+        else:
+            yield Run(sh("rm", "-f", self.path))

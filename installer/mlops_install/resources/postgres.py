@@ -1,0 +1,204 @@
+"""PostgreSQL: cluster, settings in force, role and database. Asked and changed over the socket."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from mlops_install.preflight import MARK
+from mlops_install.resource import ABSENT, Resource, Run, Step
+from mlops_install.shell import as_user, sh
+
+SOCKET = "/run/postgresql/.s.PGSQL.5432"
+
+
+def sql(*statements: str, user: str = "postgres", database: str = "postgres") -> str:
+    """A psql command that runs the statements and prints bare values, `|` between columns."""
+    words = [word for statement in statements for word in ("-c", statement)]
+    base = ("psql", "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-d", database)
+    return as_user(user, *base, *words)
+
+
+def ask_sql(query: str, user: str = "postgres", database: str = "postgres") -> str:
+    """A probe: absent while there is no server, or when the query has no row."""
+    return (
+        f"command -v psql >/dev/null && [ -S {SOCKET} ] || exit {ABSENT}\n"
+        f"rows=$({sql(query, user=user, database=database)}) || exit\n"
+        f'[ -n "$rows" ] || exit {ABSENT}\nprintf "%s\\n" "$rows"'
+    )
+
+
+@dataclass(frozen=True)
+class ClusterState:
+    """Encoding and locale are fixed when a cluster is made."""
+
+    version: str
+
+
+@dataclass(frozen=True)
+class Cluster(Resource[ClusterState]):
+    """Debian's cluster `main`. One that is there is taken as it is."""
+
+    version: str
+
+    @property
+    def name(self) -> str:
+        return f"postgres cluster {self.version}/main"
+
+    @property
+    def desired(self) -> ClusterState:
+        return ClusterState(self.version)
+
+    @property
+    def _half(self) -> str:
+        return "/var/lib/mlops/made/postgres-half-made"
+
+    def probe(self) -> str:
+        data = f"/var/lib/postgresql/{self.version}/main"
+        return (
+            f"[ ! -e {self._half} ] && [ -s {data}/global/pg_control ] || exit {ABSENT}\n"
+            f"cat {data}/PG_VERSION"
+        )
+
+    def parse(self, answer: str) -> ClusterState:
+        return ClusterState(answer.strip())
+
+    def change(self, current: ClusterState | None) -> Iterator[Step]:
+        drop = sh("pg_dropcluster", "--stop", self.version, "main")
+        create = sh("pg_createcluster", self.version, "main", "--locale", "C.UTF-8", "-e", "UTF8")
+        yield Run(
+            f"mkdir -p /var/lib/mlops/made\n[ ! -e {self._half} ] || {drop} || true\n"
+            f"touch {self._half}\n{create} -- --data-checksums\nrm {self._half}",
+            title=create,
+        )
+
+
+@dataclass(frozen=True)
+class SettingsState:
+    """`inputs`: digest of the settings that the server has read."""
+
+    inputs: str
+    restart_pending: bool
+
+
+@dataclass(frozen=True)
+class Settings(Resource[SettingsState]):
+    """The settings file is in force; it defines `mlops.inputs` as its own digest."""
+
+    version: str
+    inputs: str
+
+    @property
+    def name(self) -> str:
+        return "postgres settings in force"
+
+    @property
+    def desired(self) -> SettingsState:
+        return SettingsState(self.inputs, restart_pending=False)
+
+    def probe(self) -> str:
+        return ask_sql(
+            "select coalesce(current_setting('mlops.inputs', true), ''),"
+            " bool_or(pending_restart) from pg_settings"
+        )
+
+    def parse(self, answer: str) -> SettingsState:
+        inputs, pending = answer.strip().split("|")
+        return SettingsState(inputs, pending == "t")
+
+    def change(self, current: SettingsState | None) -> Iterator[Step]:
+        unit = f"postgresql@{self.version}-main"
+        pending = sql("select bool_or(pending_restart) from pg_settings")
+        yield Run(
+            f"systemctl reload {unit}; sleep 0.5\n"
+            f'if [ "$({pending})" = t ]; then systemctl restart {unit}; fi',
+            title=f"systemctl reload (or, where needed, restart) {unit}",
+        )
+
+
+@dataclass(frozen=True)
+class RoleState:
+    """What a role may do; `mark` is its comment."""
+
+    login: bool
+    superuser: bool
+    create_db: bool
+    create_role: bool
+    mark: str
+
+
+@dataclass(frozen=True)
+class Role(Resource[RoleState]):
+    """A role without password or privileges: the socket knows it by its system user."""
+
+    role: str
+
+    @property
+    def name(self) -> str:
+        return f"postgres role {self.role}"
+
+    @property
+    def desired(self) -> RoleState:
+        return RoleState(True, False, False, False, MARK)
+
+    def probe(self) -> str:
+        return ask_sql(
+            "select rolcanlogin, rolsuper, rolcreatedb, rolcreaterole,"
+            " coalesce(shobj_description(oid, 'pg_authid'), '')"
+            f" from pg_roles where rolname = '{self.role}'"
+        )
+
+    def parse(self, answer: str) -> RoleState:
+        *flags, mark = answer.strip().split("|")
+        login, superuser, create_db, create_role = (flag == "t" for flag in flags)
+        return RoleState(login, superuser, create_db, create_role, mark)
+
+    def change(self, current: RoleState | None) -> Iterator[Step]:
+        verb = "create" if current is None else "alter"
+        change = f'{verb} role "{self.role}" login nosuperuser nocreatedb nocreaterole'
+        mark = f"comment on role \"{self.role}\" is '{MARK}'"
+        yield Run(sql(f"begin; {change}; {mark}; commit"), title=f"psql: {change}")
+
+
+@dataclass(frozen=True)
+class DatabaseState:
+    """`open`: whether every role may connect."""
+
+    owner: str
+    encoding: str
+    open: bool
+
+
+@dataclass(frozen=True)
+class Database(Resource[DatabaseState]):
+    """A database that only its owner may connect to."""
+
+    database: str
+    owner: str
+
+    @property
+    def name(self) -> str:
+        return f"postgres database {self.database}"
+
+    @property
+    def desired(self) -> DatabaseState:
+        return DatabaseState(self.owner, "UTF8", open=False)
+
+    def probe(self) -> str:
+        return ask_sql(
+            "select pg_get_userbyid(datdba), pg_encoding_to_char(encoding),"
+            " has_database_privilege('public', oid, 'connect')"
+            f" from pg_database where datname = '{self.database}'"
+        )
+
+    def parse(self, answer: str) -> DatabaseState:
+        owner, encoding, is_open = answer.strip().split("|")
+        return DatabaseState(owner, encoding, is_open == "t")
+
+    def change(self, current: DatabaseState | None) -> Iterator[Step]:
+        create = (
+            f'create database "{self.database}" owner "{self.owner}"'
+            " encoding 'UTF8' locale 'C.UTF-8' template template0"
+        )
+        own = f'alter database "{self.database}" owner to "{self.owner}"'
+        shut = f'revoke all on database "{self.database}" from public'
+        first = create if current is None else own
+        yield Run(sql(first, shut), title=f"psql: {first}; {shut}")

@@ -1,0 +1,137 @@
+"""Services of systemd.
+
+A service is current when it was started from today's inputs. Every unit of ours (and drop-in
+for Debian's) carries `Environment=MLOPS_INPUTS=<digest>` and an ExecStartPost that notes it
+under /run/mlops-install; so a crash between a written file and the restart heals by itself.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from mlops_install.resource import ABSENT, Resource, Run, Step
+from mlops_install.shell import sh
+
+STAMPS = "/run/mlops-install"
+NOTE = f"ExecStartPost=+/bin/sh -c 'mkdir -p {STAMPS}; echo \"$MLOPS_INPUTS\" > {STAMPS}/%n.inputs'"
+ENABLED = {"enabled", "enabled-runtime", "static", "generated", "indirect", "alias"}
+
+
+@dataclass(frozen=True)
+class UnitState:
+    """`inputs` is the digest that the running service was started from, empty when not ours."""
+
+    active: bool
+    enabled: bool
+    inputs: str = ""
+    reloaded: bool = True
+
+
+@dataclass(frozen=True)
+class ServicesState:
+    """Unit name -> its state."""
+
+    units: Mapping[str, UnitState]
+
+
+@dataclass(frozen=True)
+class Services(Resource[ServicesState]):
+    """Services that run, are started at boot, and run from today's inputs.
+
+    `units`: unit name -> digest of inputs ("" when it does not matter). With `pattern` the
+    resource owns all units that match: those not named are stopped and disabled.
+    """
+
+    title: str
+    units: Mapping[str, str]
+    pattern: str = ""
+
+    @property
+    def name(self) -> str:
+        return f"services {self.title}"
+
+    @property
+    def desired(self) -> ServicesState:
+        return ServicesState({u: UnitState(True, True, i) for u, i in self.units.items()})
+
+    def probe(self) -> str:
+        names = sh(*self.units)
+        return (
+            f"[ -d /run/systemd/system ] || exit {ABSENT}\n"
+            f"units=$( (printf '%s\\n' {names}; {self._owned()}) | sort -u )\n"
+            "for u in $units; do\n"
+            '  echo "unit=$u"; cat '
+            f'"{STAMPS}/$u.inputs" 2>/dev/null | sed s/^/inputs=/\n'
+            "done\n"
+            "systemctl show -p Id -p LoadState -p ActiveState -p UnitFileState"
+            " -p NeedDaemonReload $units"
+        )
+
+    def _owned(self) -> str:
+        if not self.pattern:
+            return "true"
+        listing = sh("systemctl", "list-units", "--all", "--plain", "--no-legend", self.pattern)
+        wants = f"find /etc/systemd/system/*.wants -name {sh(self.pattern)} -printf '%f\\n'"
+        return f"{listing} | cut -d' ' -f1; {wants} 2>/dev/null"
+
+    def parse(self, answer: str) -> ServicesState:
+        inputs = _stamps(answer)
+        shown = [_properties(block) for block in answer.split("\n\n")]
+        units = {p["Id"]: p for p in shown if "Id" in p}
+        there = [u for u in inputs if u in self.units or _there(units.get(u, {}))]
+        return ServicesState({u: self._state(units.get(u, {}), inputs[u]) for u in there})
+
+    def _state(self, shown: Mapping[str, str], inputs: str) -> UnitState:
+        unit = shown.get("Id", "")
+        active = shown.get("ActiveState") in ("active", "reloading")
+        return UnitState(
+            active,
+            shown.get("UnitFileState", "") in ENABLED,
+            inputs if active and self.units.get(unit, "?") else "",
+            shown.get("NeedDaemonReload") != "yes",
+        )
+
+    def change(self, current: ServicesState | None) -> Iterator[Step]:
+        now = current.units if current else {}
+        yield Run("systemctl daemon-reload")
+        for unit in sorted(now.keys() - self.units.keys()):
+            yield Run(sh("systemctl", "disable", "--now", unit))
+        for unit, wanted in self.units.items():
+            yield from self._steps(unit, wanted, now.get(unit, UnitState(False, False)))
+
+    def _steps(self, unit: str, wanted: str, now: UnitState) -> Iterator[Step]:
+        if not now.enabled:
+            yield Run(sh("systemctl", "enable", "-q", unit))
+        if now.active and now.inputs == wanted:
+            return
+        if not now.active:
+            yield Run(
+                f"{sh('systemctl', 'reset-failed', unit)} 2>/dev/null || true\n"
+                + sh("systemctl", "start", unit),
+                title=sh("systemctl", "start", unit),
+            )
+        else:
+            yield Run(sh("systemctl", "restart", unit))
+
+    def explain(self) -> str:
+        units = (word for unit in self.units for word in ("-u", unit))
+        return sh("journalctl", "--no-pager", "-n", "15", "-o", "cat", *units)
+
+
+def _there(shown: Mapping[str, str]) -> bool:
+    return shown.get("ActiveState", "inactive") != "inactive"
+
+
+def _properties(block: str) -> dict[str, str]:
+    return dict(line.split("=", 1) for line in block.splitlines() if "=" in line)
+
+
+def _stamps(answer: str) -> dict[str, str]:
+    found, unit = {}, ""
+    for line in answer.splitlines():
+        key, _, value = line.partition("=")
+        if key == "unit":
+            unit = value
+            found[unit] = ""
+        elif key == "inputs":
+            found[unit] = value
+    return found

@@ -1,0 +1,108 @@
+"""Python environments made by uv from a hash-pinned lock, each a generation of its own."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from mlops_install.digest import digest
+from mlops_install.resource import ABSENT, Put, Resource, Run, Step
+from mlops_install.shell import sh
+
+
+@dataclass(frozen=True)
+class Generation:
+    """A finished generation: the digest of the lock that it was made from."""
+
+    lock: str
+
+
+@dataclass(frozen=True)
+class Uv(Resource[Generation]):
+    """uv itself, by Debian's pip from a hash-pinned lock. `network` is a file to source."""
+
+    path: str
+    lock: str
+    network: str
+
+    @property
+    def name(self) -> str:
+        return f"uv {self.path}"
+
+    @property
+    def desired(self) -> Generation:
+        return Generation(digest(self.lock))
+
+    def probe(self) -> str:
+        return f"cat {sh(self.path + '/.ready')} 2>/dev/null || exit {ABSENT}"
+
+    def parse(self, answer: str) -> Generation:
+        return Generation(answer.strip())
+
+    def change(self, current: Generation | None) -> Iterator[Step]:
+        yield Run(sh("rm", "-rf", self.path))
+        yield Run(sh("mkdir", "-p", self.path))
+        yield Put(f"{self.path}/requirements.txt", self.lock.encode())
+        pip = "python3 /usr/share/python-wheels/pip-*.whl/pip"
+        words: tuple[str, ...] = (
+            "install",
+            "-q",
+            "--require-hashes",
+            "--no-deps",
+            "--root-user-action=ignore",
+        )
+        words += ("--disable-pip-version-check", "--no-cache-dir", "--only-binary", ":all:")
+        words += ("--target", self.path, "-r", f"{self.path}/requirements.txt")
+        yield Run(f". {sh(self.network)}\n{pip} {sh(*words)}", f"pip {sh(*words)}")
+        yield Run(sh(f"{self.path}/bin/uv", "--version"))
+        yield from ready(self.path, self.lock)
+
+
+@dataclass(frozen=True)
+class Venv(Resource[Generation]):
+    """A Python environment from a hash-pinned lock, byte-compiled, owned by root."""
+
+    path: str
+    lock: str
+    uv: str
+    network: str
+
+    @property
+    def name(self) -> str:
+        return f"venv {self.path}"
+
+    @property
+    def desired(self) -> Generation:
+        return Generation(digest(self.lock))
+
+    def probe(self) -> str:
+        path = sh(self.path)
+        return f"test -x {path}/bin/python && cat {path}/.ready 2>/dev/null || exit {ABSENT}"
+
+    def parse(self, answer: str) -> Generation:
+        return Generation(answer.strip())
+
+    def change(self, current: Generation | None) -> Iterator[Step]:
+        python, lock = f"{self.path}/bin/python", f"{self.path}/requirements.txt"
+        yield Run(sh("rm", "-rf", self.path))
+        yield Run(
+            sh(self.uv, "venv", "-q", "--no-config", "--python", "/usr/bin/python3", self.path)
+        )
+        yield Put(lock, self.lock.encode())
+        words: tuple[str, ...] = (
+            "pip",
+            "install",
+            "-q",
+            "--python",
+            python,
+            "--require-hashes",
+            "--no-deps",
+        )
+        words += ("--compile-bytecode", "--link-mode", "copy", "--only-binary", ":all:", "-r", lock)
+        yield Run(f". {sh(self.network)}\n{sh(self.uv, *words)}", sh("uv", *words))
+        yield Run(sh(self.uv, "pip", "check", "-q", "--python", python))
+        yield from ready(self.path, self.lock)
+
+
+def ready(path: str, lock: str) -> Iterator[Step]:
+    """The mark that a generation is finished; what it vouches for is on disk before."""
+    yield Run(sh("sync", "-f", path))
+    yield Put(f"{path}/.ready", digest(lock).encode())

@@ -1,0 +1,97 @@
+"""What runs on the server, and how it is: one round trip."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from mlops_install import engine
+from mlops_install.context import Context
+from mlops_install.host import Host
+from mlops_install.resources.postgres import sql
+
+JOBS = """\
+select job_type, hostname, round(extract(epoch from now() - latest_heartbeat))
+  from job where state = 'running' order by 1, 2"""
+TASKS = """\
+select coalesce(state, 'none'), count(*) from task_instance
+  where state in ('running', 'queued', 'scheduled', 'deferred', 'up_for_retry') group by 1"""
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of the report; `ok` is None where there is no good or bad."""
+
+    what: str
+    state: str
+    ok: bool | None = None
+
+
+@dataclass(frozen=True)
+class Status:
+    """Everything that was found."""
+
+    lines: tuple[Line, ...]
+
+    @property
+    def healthy(self) -> bool:
+        """Whether nothing is bad."""
+        return all(line.ok is not False for line in self.lines)
+
+    def rows(self) -> list[tuple[str, str, str]]:
+        """As rows of a table."""
+        words = {None: "", True: "ok", False: "FAILED"}
+        return [(words[line.ok], line.what, line.state) for line in self.lines]
+
+    def as_json(self) -> dict[str, Any]:
+        """As data."""
+        lines = [asdict(line) for line in self.lines]
+        return {"version": 1, "healthy": self.healthy, "status": lines}
+
+
+def gather(host: Host, context: Context) -> Status:
+    """Ask the server."""
+    units, jobs, tasks, disk, runs = engine.ask(host, _scripts(context))
+    facts = context.facts
+    lines = [
+        Line(
+            "server", f"{facts.os_id} {facts.os_version}, {facts.cpus} CPUs, {facts.memory_mb} MiB"
+        ),
+        Line("url", context.base_url),
+        Line("airflow", context.config.airflow.version),
+        *(_unit(line) for line in units.text.splitlines() if line.strip()),
+        *(_job(line) for line in jobs.text.splitlines() if line.strip()),
+        Line("tasks", ", ".join(tasks.text.replace("|", " ").split("\n")).strip(", ") or "none"),
+        *(_disk(line) for line in disk.text.splitlines() if line.strip()),
+        Line("last run", runs.text.strip() or "never"),
+    ]
+    return Status(tuple(lines))
+
+
+def _scripts(context: Context) -> list[str]:
+    number = context.config.airflow.schedulers
+    units = ["nginx", f"postgresql@{context.facts.postgres_version}-main", "airflow-api-server",
+             "airflow-dag-processor", "airflow-triggerer",
+             *(f"airflow-scheduler@{i}" for i in range(1, number + 1))]  # fmt: skip
+    shown = f'for u in {" ".join(units)}; do echo "$u $(systemctl is-active $u)"; done'
+    return [
+        shown,
+        f"{sql(JOBS, database='airflow')} || true",
+        f"{sql(TASKS, database='airflow')} || true",
+        "df -Pm / /opt /var /srv 2>/dev/null | awk 'NR > 1 && !seen[$6]++ {print $6, $4, $5}'",
+        "cat /var/lib/mlops/last_run 2>/dev/null || true",
+    ]
+
+
+def _unit(line: str) -> Line:
+    unit, state = line.split()
+    return Line(unit, state, state == "active")
+
+
+def _job(line: str) -> Line:
+    kind, hostname, age = line.split("|")
+    name = hostname.removesuffix(".localhost") if kind == "SchedulerJob" else kind
+    return Line(f"heartbeat of {name}", f"{age} s ago", float(age) < 60)
+
+
+def _disk(line: str) -> Line:
+    mount, free, used = line.split()
+    return Line(f"disk {mount}", f"{free} MiB free, {used} used", int(free) > 500)

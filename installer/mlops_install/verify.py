@@ -1,0 +1,111 @@
+"""Verification: the shipped infrastructure tests (testinfra) against the live server."""
+
+import io
+from collections.abc import Sequence
+from contextlib import redirect_stdout
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from testinfra.backend.base import BaseBackend
+from testinfra.host import Host as TestinfraHost
+
+from mlops_install.context import Context
+from mlops_install.engine import Plan
+from mlops_install.host import Host
+
+TESTS = Path(__file__).parent / "infra_tests"
+
+
+@dataclass(frozen=True)
+class Check:
+    """One check: `outcome` is ok, FAILED or skipped; `reason` one line; `details` the rest."""
+
+    role: str
+    name: str
+    outcome: str
+    seconds: float
+    reason: str = ""
+    details: str = ""
+
+
+class Backend(BaseBackend):  # type: ignore[misc]
+    """testinfra over the installer's own connection, so that login and sudo are the same."""
+
+    NAME = "mlops"
+
+    def __init__(self, host: Host) -> None:
+        super().__init__(host.address)
+        self._host = host
+
+    def run(self, command: str, *args: str, **_: Any) -> Any:
+        command = self.get_command(command, *args)
+        answer = self._host.run(command)
+        return self.result(answer.code, self.encode(command), answer.stdout, answer.stderr)
+
+
+class _Plugin:
+    """Gives the tests the server and what is wanted of it; collects what they say."""
+
+    def __init__(self, host: Host, context: Context, watch: Any) -> None:
+        self._host, self._context, self._watch = host, context, watch
+        self.checks: list[Check] = []
+
+    @pytest.fixture(scope="session")
+    def host(self) -> Any:
+        return TestinfraHost(Backend(self._host))
+
+    @pytest.fixture(scope="session")
+    def context(self) -> Context:
+        return self._context
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.when == "call" or report.outcome != "passed":
+            check = _check(report)
+            self.checks.append(check)
+            self._watch(check)
+
+
+def run(host: Host, context: Context, watch: Any, junit: Path | None = None) -> list[Check]:
+    """Run the tests over the connection; `watch` is told of each check as it ends."""
+    plugin = _Plugin(host, context, watch)
+    arguments = [str(TESTS), "-c", "/dev/null", f"--rootdir={TESTS}", "--import-mode=importlib"]
+    arguments += ["-p", "no:cacheprovider", "-p", "no:xdist", "-p", "no:testinfra", "--tb=short"]
+    arguments += ["-p", "no:randomly"] + ([f"--junit-xml={junit}"] if junit else [])
+    with redirect_stdout(io.StringIO()) as said:
+        code = pytest.main(arguments, plugins=[plugin])
+    if not plugin.checks or code not in (0, 1):
+        return [Check("verify", "the tests start", "FAILED", 0, "no check ran", said.getvalue())]
+    return plugin.checks
+
+
+def failed(checks: Sequence[Check]) -> bool:
+    """Whether a check failed."""
+    return any(check.outcome == "FAILED" for check in checks)
+
+
+def _check(report: pytest.TestReport) -> Check:
+    file, _, name = report.nodeid.rpartition("::")
+    details = "" if report.passed else str(report.longrepr)
+    reason = _reason(report)
+    outcome = {"passed": "ok", "failed": "FAILED"}.get(report.outcome, report.outcome)
+    role = Path(file.split("::")[0]).stem.removeprefix("test_")
+    words = name.removeprefix("test_").replace("_", " ")
+    return Check(role, words, outcome, report.duration, reason, details)
+
+
+def _reason(report: pytest.TestReport) -> str:
+    if report.skipped and isinstance(report.longrepr, tuple):
+        return str(report.longrepr[2])
+    crash = getattr(report.longrepr, "reprcrash", None)
+    message = str(getattr(crash, "message", "")) if report.failed else ""
+    return message.removeprefix("AssertionError: ").split("\n")[0]
+
+
+def drift(plan: Plan) -> Check:
+    """Whether the server is as the config wants it, as a check like the others."""
+    names = [change.resource.name for change in plan.changes]
+    reason = f"not as wanted: {', '.join(names)}" if names else ""
+    outcome = "FAILED" if names else "ok"
+    return Check("plan", f"all {plan.checked} resources are as wanted", outcome, 0, reason)

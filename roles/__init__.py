@@ -1,0 +1,43 @@
+"""The order of work: stages one after another, the lanes of a stage side by side."""
+
+from collections.abc import Iterable
+
+from mlops_install.context import Context
+from mlops_install.engine import Lane, Stage
+from mlops_install.resource import AnyResource
+from mlops_install.roles import airflow, base, postgres, proxy
+
+
+def stages(context: Context) -> tuple[Stage, ...]:
+    """Everything that is wanted of the server."""
+    return (
+        Stage("prepare", (_lane("base", base.system(context, packages(context))),)),
+        Stage(
+            "build",
+            (
+                _lane("airflow", airflow.environment(context)),
+                _lane("postgres", postgres.server(context)),
+                _lane("base", base.habits(context)),
+                _lane("proxy", proxy.certificate(context)),
+            ),
+        ),
+        Stage(
+            "configure",
+            (
+                _lane("airflow", airflow.configuration(context)),
+                _lane("proxy", proxy.site(context)),
+            ),
+        ),
+        Stage("start", (_lane("airflow", airflow.services(context)),)),
+    )
+
+
+def packages(context: Context) -> tuple[str, ...]:
+    """Every role's Debian packages, for one apt call."""
+    roles = (base, postgres, airflow, proxy)
+    wanted = (name for role in roles for name in role.packages(context))
+    return tuple(sorted({*wanted, *context.config.base.packages}))
+
+
+def _lane(name: str, resources: Iterable[AnyResource]) -> Lane:
+    return Lane(name, tuple(resources))

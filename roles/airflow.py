@@ -1,0 +1,147 @@
+"""Airflow: its Python environment, configuration, database contents and services."""
+
+import json
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+from mlops_install.context import Context
+from mlops_install.digest import short
+from mlops_install.render import render
+from mlops_install.resource import AnyResource
+from mlops_install.resources.airflow import Answers, Contents, User
+from mlops_install.resources.file import Directory, File, Link
+from mlops_install.resources.systemd import Services
+from mlops_install.resources.venv import Uv, Venv
+from mlops_install.roles.base import NETWORK
+
+PYTHON = {"12": "3.11", "13": "3.13"}
+UNITS = ("airflow-api-server", "airflow-dag-processor", "airflow-triggerer")
+RELEASES = "/srv/mlops/workflows/releases"
+
+
+def packages(_: Context) -> tuple[str, ...]:
+    """Debian packages of this role: none, all of it comes from the lock."""
+    return ()
+
+
+@cache
+def lock(name: str) -> str:
+    """A file of the shipped locks."""
+    import mlops_install
+
+    return (Path(mlops_install.__file__).parent / "locks" / name).read_text()
+
+
+def venv_path(context: Context) -> str:
+    """The generation that today's lock and the server's Python make."""
+    text = lock(f"airflow-{context.config.airflow.version}.txt")
+    return f"/opt/mlops/airflow/{short(text, PYTHON[context.facts.os_version])}"
+
+
+def environment(context: Context) -> Iterator[AnyResource]:
+    """Folders, and a generation of Airflow's Python environment; `current` is not moved yet."""
+    uv = f"/opt/mlops/uv/{short(lock('uv.txt'))}"
+    for path, mode, owner in (
+        ("/var/lib/mlops/airflow", 0o750, "airflow"),
+        ("/var/log/mlops/airflow", 0o750, "airflow"),
+        ("/srv/mlops", 0o755, "root"),
+        ("/srv/mlops/data", 0o750, "airflow"),
+        ("/srv/mlops/workflows", 0o755, "root"),
+        (RELEASES, 0o755, "root"),
+        (f"{RELEASES}/empty", 0o755, "root"),
+        (f"{RELEASES}/empty/dags", 0o755, "root"),
+        ("/opt/mlops/dags", 0o755, "root"),
+    ):
+        yield Directory(path, mode, owner, owner)
+    yield Uv(uv, lock("uv.txt"), NETWORK)
+    text = lock(f"airflow-{context.config.airflow.version}.txt")
+    yield Venv(venv_path(context), text, f"{uv}/bin/uv", NETWORK)
+
+
+def configuration(context: Context) -> Iterator[AnyResource]:
+    """Config, helpers, DAGs and units; then the database is brought to what they expect."""
+    yield Link("/opt/mlops/airflow/current", venv_path(context))
+    yield FirstLink("/srv/mlops/workflows/current", f"{RELEASES}/empty")
+    yield File("/etc/mlops/airflow.cfg", _cfg(context), 0o640, group="airflow")
+    yield from _helpers()
+    yield from _units(context)
+    heads = json.loads(lock(f"airflow-{context.config.airflow.version}.json"))
+    yield Contents(
+        python=f"{venv_path(context)}/bin/python",
+        setup="/opt/mlops/lib/setup_airflow.py",
+        heads={key: value for key, value in heads.items() if key.startswith("alembic")},
+        users=(
+            User(context.config.airflow.admin_user, "Admin", context.config.airflow.admin_email,
+                 "admin_password"),
+            User("mlops-verify", "Op", "mlops-verify@localhost", "verify_password"),
+        ),
+    )  # fmt: skip
+
+
+def services(context: Context) -> Iterator[AnyResource]:
+    """Everything runs, from today's inputs, and answers."""
+    number = context.config.airflow.schedulers
+    schedulers = [f"airflow-scheduler@{i}.service" for i in range(1, number + 1)]
+    inputs = {f"{unit}.service": _inputs(context, f"{unit}.service") for unit in UNITS}
+    yield Services("of Airflow", {**inputs, "airflow.target": ""})
+    own = _inputs(context, "airflow-scheduler@.service")
+    yield Services("airflow-scheduler@1…", dict.fromkeys(schedulers, own), "airflow-scheduler@*")
+    yield Answers(
+        context.server_name,
+        (*(f"scheduler-{i}" for i in range(1, number + 1)), "DagProcessorJob", "TriggererJob"),
+        (*(f"{unit}.service" for unit in UNITS), *schedulers, "nginx.service"),
+    )
+
+
+class FirstLink(Link):
+    """A link that is made once; where it points afterwards is somebody else's business."""
+
+    def probe(self) -> str:
+        return f"[ ! -L {self.path} ] || echo {self.target}"
+
+
+def _cfg(context: Context) -> str:
+    return render(
+        "airflow/airflow.cfg",
+        parallelism=context.sizing.parallelism,
+        api_workers=context.sizing.api_workers,
+        base_url=context.base_url,
+        drain_timeout_seconds=context.config.airflow.drain_timeout,
+        timezone=context.config.base.timezone,
+    )
+
+
+def _helpers() -> Iterator[AnyResource]:
+    files = (
+        ("/opt/mlops/bin/credential", "credential.sh", 0o755),
+        ("/opt/mlops/bin/mark-scheduler-dead", "mark-scheduler-dead", 0o755),
+        ("/opt/mlops/lib/airflow_config.py", "airflow_config.py", 0o644),
+        ("/opt/mlops/lib/setup_airflow.py", "setup_airflow.py", 0o644),
+        ("/opt/mlops/dags/mlops_canary.py", "mlops_canary.py", 0o644),
+        ("/usr/local/bin/airflow", "airflow-cli", 0o755),
+    )
+    for path, template, mode in files:
+        yield File(path, render(f"airflow/{template}"), mode)
+
+
+def _units(context: Context) -> Iterator[AnyResource]:
+    services = [f"{unit}.service" for unit in UNITS]
+    for unit in (*services, "airflow-scheduler@.service", "airflow.target", "airflow.slice"):
+        text = _unit(context, unit, _inputs(context, unit))
+        yield File(f"/etc/systemd/system/{unit}", text)
+
+
+def _unit(context: Context, unit: str, inputs: str) -> str:
+    return render(
+        f"airflow/{unit}",
+        inputs=inputs,
+        schedulers=context.config.airflow.schedulers,
+        drain_timeout_seconds=context.config.airflow.drain_timeout,
+    )
+
+
+def _inputs(context: Context, unit: str) -> str:
+    """What a service is started from: its unit, the config, the helpers, the environment."""
+    parts = (_unit(context, unit, ""), _cfg(context), venv_path(context))
+    return short(*parts, render("airflow/airflow_config.py"), render("airflow/credential.sh"))

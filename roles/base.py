@@ -1,0 +1,119 @@
+"""The operating system: packages, trust, time, users, folders, journal."""
+
+from collections.abc import Iterator
+from urllib.parse import quote, urlsplit
+
+from mlops_install.context import Context
+from mlops_install.digest import short
+from mlops_install.render import render
+from mlops_install.resource import AnyResource
+from mlops_install.resources.certificates import Authorities
+from mlops_install.resources.file import Directory, File, Link
+from mlops_install.resources.packages import Packages
+from mlops_install.resources.secret import Secret
+from mlops_install.resources.systemd import NOTE, Services
+from mlops_install.resources.user import SystemUser
+from pydantic import SecretStr
+
+NETWORK = "/etc/mlops/secrets/network.env"
+SOURCES = "/etc/mlops/apt.list"
+APT_CONF = "/etc/apt/apt.conf.d/80mlops"
+
+RANDOM = {
+    "fernet_key": "openssl rand -base64 32 | tr '+/' '-_'",
+    "jwt_secret": "openssl rand -base64 64 | tr -d '\\n'",
+    "session_key": "openssl rand -base64 48 | tr -d '\\n'",
+    "admin_password": "openssl rand -hex 12",
+    "verify_password": "openssl rand -hex 24",
+}
+
+
+def packages(context: Context) -> tuple[str, ...]:
+    """Debian packages of this role; a time daemon that is there already is kept."""
+    time = () if context.facts.time_daemon else ("systemd-timesyncd",)
+    return ("ca-certificates", "curl", "git", "iproute2", "openssl", "procps", "python3",
+            "python3-pip-whl", "tzdata", *time)  # fmt: skip
+
+
+def system(context: Context, names: tuple[str, ...]) -> Iterator[AnyResource]:
+    """What everything else stands on, with the packages of all roles."""
+    base = context.config.base
+    for path, mode in (("/etc/mlops", 0o755), ("/etc/mlops/secrets", 0o700), ("/opt/mlops", 0o755),
+                       ("/opt/mlops/bin", 0o755), ("/opt/mlops/lib", 0o755),
+                       ("/var/lib/mlops", 0o755), ("/var/log/mlops", 0o755)):  # fmt: skip
+        yield Directory(path, mode)
+    yield File("/var/lib/mlops/installed", "mlops-install\n")
+    yield File(NETWORK, network(context), 0o600, secret=True)
+    yield File(APT_CONF, _apt_conf(context), 0o600, secret=True, present=bool(base.http_proxy))
+    yield File(SOURCES, _sources(context), present=bool(base.apt_mirror))
+    yield File("/etc/postgresql-common/createcluster.d/mlops.conf", "create_main_cluster = false\n")
+    yield Packages(names, _apt_options(context), base.apt_lock_timeout)
+    yield Authorities(context.given.ca_bundle or "")
+    yield SystemUser("airflow", "/var/lib/mlops/airflow")
+    for name, command in RANDOM.items():
+        yield Secret(f"/etc/mlops/secrets/{name}", command)
+
+
+def habits(context: Context) -> Iterator[AnyResource]:
+    """Time, journal, cleaning up."""
+    base = context.config.base
+    yield Link("/etc/localtime", f"/usr/share/zoneinfo/{base.timezone}")
+    yield File("/etc/timezone", base.timezone + "\n")
+    journald = render("base/journald.conf", journal_max=base.journal_max)
+    yield File("/etc/systemd/journald.conf.d/mlops.conf", journald)
+    inputs = short(journald)
+    yield File(
+        "/etc/systemd/system/systemd-journald.service.d/mlops.conf",
+        render("base/inputs.conf", inputs=inputs, note=NOTE),
+    )
+    yield Services("of the system", {"systemd-journald.service": inputs})
+    tmpfiles = render("base/tmpfiles.conf", log_days=context.config.airflow.log_days)
+    yield File("/etc/tmpfiles.d/mlops.conf", tmpfiles)
+
+
+def network(context: Context) -> str:
+    """Shell text that tells downloads how to reach the world."""
+    base, bundle = context.config.base, "/etc/ssl/certs/ca-certificates.crt"
+    variables = {"SSL_CERT_FILE": bundle, "PIP_CERT": bundle, "UV_CACHE_DIR": "/var/cache/mlops/uv"}
+    if base.http_proxy:
+        proxy = _with_login(base.http_proxy, base.http_proxy_user, context.given.proxy_password)
+        variables |= {"http_proxy": proxy, "https_proxy": proxy, "no_proxy": _no_proxy(context)}
+    if base.python_index:
+        index = _with_login(base.python_index, base.python_index_user, context.given.index_password)
+        variables |= {"UV_DEFAULT_INDEX": index, "PIP_INDEX_URL": index}
+    return render("base/network.env", variables=variables)
+
+
+def _no_proxy(context: Context) -> str:
+    return ",".join(["localhost", "127.0.0.1", *context.config.base.no_proxy])
+
+
+def _with_login(url: str, user: str | None, password: SecretStr | None) -> str:
+    if not user:
+        return url
+    secret = f":{quote(password.get_secret_value(), safe='')}" if password else ""
+    parts = urlsplit(url)
+    return parts._replace(netloc=f"{quote(user, safe='')}{secret}@{parts.netloc}").geturl()
+
+
+def _apt_conf(context: Context) -> str:
+    base = context.config.base
+    proxy = base.http_proxy or ""
+    login = _with_login(proxy, base.http_proxy_user, context.given.proxy_password)
+    return render("base/80mlops", proxy=login, direct=base.no_proxy)
+
+
+def _sources(context: Context) -> str:
+    base, codename = context.config.base, context.facts.os_codename
+    return render(
+        "base/apt.list",
+        mirror=base.apt_mirror,
+        security_mirror=base.apt_security_mirror,
+        codename=codename,
+    )
+
+
+def _apt_options(context: Context) -> tuple[str, ...]:
+    if not context.config.base.apt_mirror:
+        return ()
+    return (f"Dir::Etc::SourceList={SOURCES}", "Dir::Etc::SourceParts=/dev/null")

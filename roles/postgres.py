@@ -1,0 +1,33 @@
+"""PostgreSQL: Debian's server, reachable over its socket only."""
+
+from collections.abc import Iterator
+
+from mlops_install.context import Context
+from mlops_install.digest import short
+from mlops_install.render import render
+from mlops_install.resource import AnyResource
+from mlops_install.resources.file import File
+from mlops_install.resources.postgres import Cluster, Database, Role, Settings
+from mlops_install.resources.systemd import Services
+
+
+def packages(context: Context) -> tuple[str, ...]:
+    """Debian packages of this role."""
+    return (f"postgresql-{context.facts.postgres_version}", "postgresql-common")
+
+
+def server(context: Context) -> Iterator[AnyResource]:
+    """A running server with Airflow's role and database."""
+    version = context.facts.postgres_version
+    body = render("postgres/mlops.conf", sizing=context.sizing, inputs="")
+    inputs = short(body)
+    yield Cluster(version)
+    yield File(
+        f"/etc/postgresql/{version}/main/conf.d/mlops.conf",
+        render("postgres/mlops.conf", sizing=context.sizing, inputs=inputs),
+    )
+    yield Services("of PostgreSQL", {f"postgresql@{version}-main.service": "",
+                                     "postgresql.service": ""})  # fmt: skip
+    yield Settings(version, inputs)
+    yield Role("airflow")
+    yield Database("airflow", "airflow")

@@ -1,0 +1,51 @@
+"""nginx: HTTPS in front of Airflow, the only thing beside sshd that the network sees."""
+
+from collections.abc import Iterator
+
+from mlops_install.context import Context
+from mlops_install.digest import short
+from mlops_install.render import render
+from mlops_install.resource import AnyResource
+from mlops_install.resources.certificates import SelfSigned
+from mlops_install.resources.file import Directory, File, Link
+from mlops_install.resources.systemd import NOTE, Services
+
+CERTIFICATE, KEY = "/etc/mlops/tls/certificate.pem", "/etc/mlops/tls/key.pem"
+SITE = "/etc/nginx/sites-available/mlops.conf"
+
+
+def packages(_: Context) -> tuple[str, ...]:
+    """Debian packages of this role."""
+    return ("nginx",)
+
+
+def certificate(context: Context) -> Iterator[AnyResource]:
+    """The user's certificate, or a self-signed one."""
+    yield Directory("/etc/mlops/tls")
+    given = context.given
+    if given.certificate and given.certificate_key:
+        yield File(KEY, given.certificate_key.get_secret_value(), 0o600, secret=True)
+        yield File(CERTIFICATE, given.certificate)
+    else:
+        yield SelfSigned(CERTIFICATE, KEY, context.server_name, "nginx.service")
+
+
+def site(context: Context) -> Iterator[AnyResource]:
+    """nginx serves Airflow, and nothing else."""
+    text = render(
+        "proxy/mlops.conf",
+        hostname=context.server_name,
+        certificate=CERTIFICATE,
+        certificate_key=KEY,
+    )
+    yield File(SITE, text)
+    yield Link("/etc/nginx/sites-enabled/mlops.conf", SITE)
+    yield Link("/etc/nginx/sites-enabled/default", "", present=False)
+    key = context.given.certificate_key
+    secret = key.get_secret_value() if key else ""
+    inputs = short(text, context.given.certificate or "", secret)
+    yield File(
+        "/etc/systemd/system/nginx.service.d/mlops.conf",
+        render("base/inputs.conf", inputs=inputs, note=NOTE),
+    )
+    yield Services("of the proxy", {"nginx.service": inputs})
