@@ -21,8 +21,8 @@ RELEASES = "/srv/mlops/workflows/releases"
 
 
 def packages(_: Context) -> tuple[str, ...]:
-    """Debian packages of this role: none, all of it comes from the lock."""
-    return ()
+    """Debian packages of this role: names under .localhost resolve on every Debian."""
+    return ("libnss-myhostname",)
 
 
 @cache
@@ -52,6 +52,7 @@ def environment(context: Context) -> Iterator[AnyResource]:
         (f"{RELEASES}/empty", 0o755, "root"),
         (f"{RELEASES}/empty/dags", 0o755, "root"),
         ("/opt/mlops/dags", 0o755, "root"),
+        ("/opt/mlops/lib/airflow_config", 0o755, "root"),
     ):
         yield Directory(path, mode, owner, owner)
     yield Uv(uv, lock("uv.txt"), NETWORK)
@@ -64,6 +65,7 @@ def configuration(context: Context) -> Iterator[AnyResource]:
     yield Link("/opt/mlops/airflow/current", venv_path(context))
     yield FirstLink("/srv/mlops/workflows/current", f"{RELEASES}/empty")
     yield File("/etc/mlops/airflow.cfg", _cfg(context), 0o640, group="airflow")
+    yield Link("/var/lib/mlops/airflow/config", "/opt/mlops/lib/airflow_config")
     yield from _helpers()
     yield from _units(context)
     heads = json.loads(lock(f"airflow-{context.config.airflow.version}.json"))
@@ -116,7 +118,7 @@ def _helpers() -> Iterator[AnyResource]:
     files = (
         ("/opt/mlops/bin/credential", "credential.sh", 0o755),
         ("/opt/mlops/bin/mark-scheduler-dead", "mark-scheduler-dead", 0o755),
-        ("/opt/mlops/lib/airflow_config.py", "airflow_config.py", 0o644),
+        ("/opt/mlops/lib/airflow_config/mlops_instance.py", "mlops_instance.py", 0o644),
         ("/opt/mlops/lib/setup_airflow.py", "setup_airflow.py", 0o644),
         ("/opt/mlops/dags/mlops_canary.py", "mlops_canary.py", 0o644),
         ("/usr/local/bin/airflow", "airflow-cli", 0o755),
@@ -144,4 +146,4 @@ def _unit(context: Context, unit: str, inputs: str) -> str:
 def _inputs(context: Context, unit: str) -> str:
     """What a service is started from: its unit, the config, the helpers, the environment."""
     parts = (_unit(context, unit, ""), _cfg(context), venv_path(context))
-    return short(*parts, render("airflow/airflow_config.py"), render("airflow/credential.sh"))
+    return short(*parts, render("airflow/mlops_instance.py"), render("airflow/credential.sh"))

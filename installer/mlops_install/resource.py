@@ -52,6 +52,7 @@ class Put:
         """The step as shell text."""
         new = self.path + ".mlops-new"
         return (
+            f"{sh('mkdir', '-p', self.path.rpartition('/')[0])}\n"
             f"(umask 077; {sh('rm', '-f', new)}; cat > {sh(new)}) < <({here(self.content)})\n"
             f"{sh('chown', f'{self.owner}:{self.group}', new)}\n"
             f"{sh('chmod', f'{self.mode:04o}', new)}\n"

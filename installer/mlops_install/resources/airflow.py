@@ -89,7 +89,7 @@ class Contents(Resource[ContentsState]):
             "--gid=airflow", *(f"--property={p}" for p in properties),
             "--property=WorkingDirectory=/var/lib/mlops/airflow",
             "--setenv=AIRFLOW_HOME=/var/lib/mlops/airflow",
-            "--setenv=AIRFLOW_CONFIG=/etc/mlops/airflow.cfg", "--setenv=PYTHONPATH=/opt/mlops/lib",
+            "--setenv=AIRFLOW_CONFIG=/etc/mlops/airflow.cfg", "--property=UMask=0027",
             "--", self.python, self.setup,
         )  # fmt: skip
         yield Run(

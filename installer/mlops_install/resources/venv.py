@@ -41,7 +41,7 @@ class Uv(Resource[Generation]):
         yield Run(sh("rm", "-rf", self.path))
         yield Run(sh("mkdir", "-p", self.path))
         yield Put(f"{self.path}/requirements.txt", self.lock.encode())
-        pip = "python3 /usr/share/python-wheels/pip-*.whl/pip"
+        pip = 'python3 "$(echo /usr/share/python-wheels/pip-*.whl)/pip"'
         words: tuple[str, ...] = (
             "install",
             "-q",
