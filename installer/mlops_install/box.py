@@ -8,18 +8,17 @@ root inside can harm this machine.
 import os
 import re
 import shutil
-import subprocess
-import sys
 import time
 import uuid
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from mlops_install import boxhost, boxnet, boxproc, boxroot
 from mlops_install.boxroot import SYSTEMS
 from mlops_install.boxstate import STATE, Box, Record, load, records, save, ssh_config, started
-from mlops_install.boxtools import install_packages, locked, missing_packages, run
+from mlops_install.boxtools import install_packages, locked, missing_packages, run, unavailable
 from mlops_install.errors import BoxError
 
 __all__ = [
@@ -29,12 +28,6 @@ __all__ = [
 
 LOCK = STATE / ".lock"
 BOOT_SECONDS = 90
-OVERLAY = """
-cd "$(mktemp -d -p /var/lib mlops-box-try-XXXXXX)" || exit 1
-trap 'umount root; rm -rf "$PWD"' EXIT
-mkdir lower upper work root
-mount -t overlay -o lowerdir=lower,upperdir=upper,workdir=work try root
-"""
 NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,40}[a-z0-9])?")
 
 
@@ -52,20 +45,21 @@ def up(
 ) -> Box:
     """Create the box or start it again with the disk it had; return once SSH answers.
 
-    `ephemeral` ties it to this process: `reap` removes it after that died. Without `nat` it
-    reaches this machine only. Missing packages are installed on this machine, and the first
-    box of a system takes a minute or two; `say` is told of both. BoxError when it cannot be.
+    `ephemeral` ties it to this process: `reap` removes it after that died. Starting it again
+    without `ephemeral` keeps it from then on. Without `nat` it reaches this machine only.
+    Missing packages are installed on this machine, and the first box of a system takes a
+    minute or two; `say` is told of both. BoxError when it cannot be.
     """
     _check(name, system)
     _prepare(say)
     with locked(_lock(name)):
         record = load(name)
-        if record and record.system != system:
-            raise BoxError(f"box {name} is {record.system}", fix=f"Remove {name} first.")
         if not record or not record.ready:
             record = _create(name, system, ephemeral, nat, say)
-        else:
+        elif record.system == system:
             record = _own(replace(record, nat=nat), ephemeral)
+        else:
+            raise BoxError(f"box {name} is {record.system}", fix=f"Remove {name} first.")
         _boot(record, say)
         return record.box()
 
@@ -109,15 +103,13 @@ def _fill(record: Record) -> None:
     for part in ("root", "upper", "work"):
         (directory / part).mkdir(mode=0o755)
     for key in ("id_ed25519", "host_key"):
-        run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", record.name,
-                    "-f", str(directory / key))  # fmt: skip
+        options = ["-q", "-t", "ed25519", "-N", "", "-C", record.name]
+        run("ssh-keygen", *options, "-f", str(directory / key))
     host_key = (directory / "host_key.pub").read_text()
     (directory / "known_hosts").write_text(f"{record.link.address} {host_key}")
     (directory / "ssh_config").write_text(ssh_config(record.box()))
 
-    def put(path: str, text: str, mode: int = 0o644, owner: int = 0) -> None:
-        boxroot.put(lower, directory / "upper", path, text, mode, owner)
-
+    put = partial(boxroot.put, lower, directory / "upper")
     for path, text in boxhost.settings(SYSTEMS[record.system]).items():
         put(path, text)
     client = (directory / "id_ed25519.pub").read_text()
@@ -253,27 +245,6 @@ def reap() -> list[str]:
     for name in names:
         down(name)
     return names
-
-
-def unavailable() -> str | None:
-    """Why this machine cannot run boxes, or None when it can."""
-    if sys.platform != "linux":
-        return "boxes need Linux"
-    if os.geteuid() != 0:
-        return "boxes need root"
-    missing = missing_packages()
-    if missing and not shutil.which("apt-get"):
-        return f"it lacks {', '.join(missing)} and has no apt-get to install them"
-    if not boxproc.hierarchies():
-        return "no control groups are mounted"
-    if not _works("true"):
-        return "it may not make namespaces (is it a container without the rights?)"
-    return None if _works(OVERLAY) else "overlay file systems do not work under /var/lib"
-
-
-def _works(script: str) -> bool:
-    words = ["unshare", "--mount", "--net", "--pid", "--fork", "sh", "-c", script]
-    return subprocess.run(words, capture_output=True, check=False).returncode == 0
 
 
 def _lock(name: str) -> Path:

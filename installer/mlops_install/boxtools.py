@@ -4,10 +4,12 @@ import fcntl
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from mlops_install import boxproc
 from mlops_install.errors import BoxError
 
 KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
@@ -20,6 +22,14 @@ PACKAGES = {
     "ip": "iproute2",
     KEYRING: "debian-archive-keyring",
 }
+# Not every file system can be below an overlay; another overlay, as containers have, cannot.
+OVERLAY = """
+mkdir -p -m 0700 /var/lib/mlops-box
+cd "$(mktemp -d -p /var/lib/mlops-box .try-XXXXXX)" || exit 1
+trap 'umount root; rm -rf "$PWD"' EXIT
+mkdir lower upper work root
+mount -t overlay -o lowerdir=lower,upperdir=upper,workdir=work try root
+"""
 
 
 def run(*words: str, stdin: str = "", answers: tuple[int, ...] = (0,)) -> str:
@@ -77,3 +87,24 @@ def install_packages(packages: list[str]) -> None:
     except BoxError:
         run("apt-get", "update", "--quiet")
         run(*install)
+
+
+def unavailable() -> str | None:
+    """Why this machine cannot run boxes, or None when it can."""
+    if sys.platform != "linux":
+        return "boxes need Linux"
+    if os.geteuid() != 0:
+        return "boxes need root"
+    missing = missing_packages()
+    if missing and not shutil.which("apt-get"):
+        return f"it lacks {', '.join(missing)} and has no apt-get to install them"
+    if not boxproc.hierarchies():
+        return "no control groups are mounted"
+    if not _works("true"):
+        return "it may not make namespaces (is it a container without the rights?)"
+    return None if _works(OVERLAY) else "overlay file systems do not work in /var/lib/mlops-box"
+
+
+def _works(script: str) -> bool:
+    words = ["unshare", "--mount", "--net", "--pid", "--fork", "sh", "-c", script]
+    return subprocess.run(words, capture_output=True, check=False).returncode == 0

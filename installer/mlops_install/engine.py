@@ -17,6 +17,7 @@ from mlops_install.host import Host
 from mlops_install.resource import ABSENT, AnyResource, Difference, Step, differences
 
 TAIL = 20
+GROUPS = 4
 LOG = "/var/log/mlops/install.log"
 RUN_DIR = "/run/mlops-install"
 
@@ -102,29 +103,39 @@ def ask(host: Host, scripts: Sequence[str]) -> list[Answer]:
         return []
     token = secrets.token_hex(8)
     result = host.run(_batch(scripts, token))
-    answers = list(_frames(result.stdout, token))
-    if len(answers) != len(scripts):
+    found = dict(_frames(result.stdout, token))
+    if len(found) != len(scripts):
         raise HostError(
-            f"the server answered {len(answers)} of {len(scripts)} questions",
+            f"the server answered {len(found)} of {len(scripts)} questions",
             detail=result.stderr[-2000:],
         )
-    return answers
+    return [found[number] for number in range(len(scripts))]
 
 
 def _batch(scripts: Sequence[str], token: str) -> str:
-    lines = ["E=$(mktemp); trap 'rm -f \"$E\"' EXIT"]
-    for script in scripts:
-        lines.append(f'(\n{script}\n) 2>"$E" </dev/null; rc=$?')
-        lines.append(f"printf '\\n{token} %d\\n' $rc; [ $rc = 0 ] || tail -c 2000 \"$E\"")
-        lines.append(f"printf '\\n{token}\\n'")
-    return "\n".join(lines)
+    """One script of all; it asks in a few groups at a time, since most probes wait for a fork."""
+    numbered = list(enumerate(scripts))
+    number = min(GROUPS, len(scripts))
+    groups = [_group(numbered[first::number], token, first) for first in range(number)]
+    start = "\n".join(f"(\n{group}\n) > $D/{n} &" for n, group in enumerate(groups))
+    return f"D=$(mktemp -d); trap 'rm -rf $D' EXIT\n{start}\nwait\ncat $D/[0-9]"
 
 
-def _frames(output: str, token: str) -> Iterator[Answer]:
+def _group(numbered: Sequence[tuple[int, str]], token: str, group: int) -> str:
+    return "\n".join(
+        f"(\n{script}\n) 2>$D/e{group} </dev/null; rc=$?\n"
+        f"printf '\\n{token} {number} %d\\n' $rc; [ $rc = 0 ] || tail -c 2000 $D/e{group}\n"
+        f"printf '\\n{token}\\n'"
+        for number, script in numbered
+    )
+
+
+def _frames(output: str, token: str) -> Iterator[tuple[int, Answer]]:
     parts = output.split(f"\n{token}")
     for text, ended in zip(parts[0::2], parts[1::2], strict=False):
-        code, _, error = ended.strip().partition("\n")
-        yield Answer(text.removeprefix("\n"), int(code), error.strip())
+        head, _, error = ended.strip().partition("\n")
+        number, code = head.split()
+        yield int(number), Answer(text.removeprefix("\n"), int(code), error.strip())
 
 
 def read(resource: AnyResource, answer: Answer) -> object:

@@ -20,21 +20,18 @@ say var_mb "$(df -Pm /var | awk 'NR == 2 {print $4}')"
 say init "$(cat /proc/1/comm)"
 say address "${SSH_CONNECTION:+$(echo "$SSH_CONNECTION" | cut -d' ' -f3)}"
 say installed "$(cat /var/lib/mlops/installed 2>/dev/null)"
-say time_daemon "$(dpkg-query -W -f '${db:Status-Status} ${Package} ' chrony ntpsec openntpd \
-  2>/dev/null | grep -ow 'installed [a-z]*' | head -n 1)"
+say time_daemon "$(dpkg-query -W -f '${db:Status-Status} ${Package}\n' chrony ntpsec openntpd \
+  2>/dev/null | awk '$1 == "installed" {print $2; exit}')"
 say last_run "$(cat /var/lib/mlops/last_run 2>/dev/null)"
 if command -v ss >/dev/null; then
-  for port in 80 443 8080; do
-    who=$(ss -Hltnp "sport = :$port" | grep -o 'users:.*' | head -n 1 | cut -d'"' -f2)
-    say port_$port "$who"
-  done
+  ss -Hltnp '( sport = :80 or sport = :443 or sport = :8080 )' |
+    sed -n 's/^LISTEN *[0-9]* *[0-9]* *[^ ]*:\([0-9]*\) .*users:(("\([^"]*\)".*/port_\1=\2/p'
 fi
 if command -v psql >/dev/null && [ -S /run/postgresql/.s.PGSQL.5432 ]; then
-  sql() { runuser -u postgres -- psql -XAtc "$1" 2>/dev/null; }
-  say database "$(sql "select 1 from pg_database where datname = 'airflow'
-    union select 1 from pg_roles where rolname = 'airflow'" | head -n 1)"
-  say database_mark "$(sql "select shobj_description(oid, 'pg_authid') from pg_roles
-    where rolname = 'airflow'")"
+  runuser -u postgres -- psql -XAt -c "select 'database=' || count(*) from pg_database
+      where datname = 'airflow'" -c "select 'role=1', E'\ndatabase_mark='
+      || coalesce(shobj_description(oid, 'pg_authid'), '') from pg_roles
+      where rolname = 'airflow'" -F '' 2>/dev/null
 fi
 true
 """
@@ -100,6 +97,6 @@ def parse(text: str) -> Facts:
             for key, value in found.items()
             if key.startswith("port_") and value
         },
-        database=bool(found.get("database")),
+        database=found.get("database", "0") != "0" or "role" in found,
         database_mark=found.get("database_mark", ""),
     )

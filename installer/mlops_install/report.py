@@ -191,13 +191,12 @@ def checked(check: Any) -> None:
 
 
 def show_checks(checks: Sequence[Any]) -> None:
-    """The checks as a table, then what is known of those that failed."""
-    rows = [(c.outcome, c.role, c.name, f"{c.seconds:.1f}s", c.reason) for c in checks]
-    table(("", "role", "check", "time", "reason"), rows, data)
+    """The checks as a table, then the reasons of those that failed."""
+    rows = [(c.outcome, c.role, c.name, f"{c.seconds:.1f}s") for c in checks]
+    table(("", "role", "check", "time"), rows, data)
     bad = [check for check in checks if check.outcome == "FAILED"]
     for check in bad:
-        people.print(Text(f"\n{check.role}: {check.name}", "bold red"))
-        people.print(Text(check.details))
+        data.print(Text(f"{check.role}: {check.name}: ", "bold red") + Text(check.reason))
     word = f"{len(bad)} of {len(checks)} checks failed" if bad else f"all {len(checks)} checks ok"
     people.print(Text(word, "bold red" if bad else "bold green"))
 

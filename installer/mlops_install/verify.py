@@ -53,7 +53,7 @@ class _Plugin:
         self.checks: list[Check] = []
 
     @pytest.fixture(scope="session")
-    def host(self) -> Any:
+    def server(self) -> Any:
         return TestinfraHost(Backend(self._host))
 
     @pytest.fixture(scope="session")
@@ -71,7 +71,16 @@ def run(host: Host, context: Context, watch: Any, junit: Path | None = None) -> 
     """Run the tests over the connection; `watch` is told of each check as it ends."""
     plugin = _Plugin(host, context, watch)
     arguments = [str(TESTS), "-c", "/dev/null", f"--rootdir={TESTS}", "--import-mode=importlib"]
-    arguments += ["-p", "no:cacheprovider", "-p", "no:xdist", "-p", "no:testinfra", "--tb=short"]
+    arguments += [
+        "-p",
+        "no:cacheprovider",
+        "-p",
+        "no:xdist",
+        "-p",
+        "no:pytest11.testinfra",
+        "--tb=line",
+        "--assert=plain",
+    ]
     arguments += ["-p", "no:randomly"] + ([f"--junit-xml={junit}"] if junit else [])
     with redirect_stdout(io.StringIO()) as said:
         code = pytest.main(arguments, plugins=[plugin])

@@ -1,0 +1,85 @@
+"""Runs on the server: follow canary DAG runs through the REST API, as a client would.
+
+Reads {"url", "schedulers", "timeout"} from its argument, prints what it saw as JSON:
+token, version, health, import_errors, jobs, and per run state, try, scheduler and log.
+"""
+
+import json
+import secrets
+import ssl
+import sys
+import time
+import urllib.error
+import urllib.request
+
+WANTED = json.loads(sys.argv[1])
+CONTEXT = ssl.create_default_context(cafile="/etc/mlops/tls/certificate.pem")
+OPENER = urllib.request.build_opener(
+    urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=CONTEXT)
+)
+
+
+def call(method, path, body=None, token=None):
+    request = urllib.request.Request(WANTED["url"] + path, method=method)
+    request.add_header("Content-Type", "application/json")
+    request.add_header("Accept", "application/json")
+    if token:
+        request.add_header("Authorization", f"Bearer {token}")
+    data = None if body is None else json.dumps(body).encode()
+    with OPENER.open(request, data, timeout=30) as answer:
+        return json.load(answer)
+
+
+def login():
+    with open("/etc/mlops/secrets/verify_password") as file:
+        password = file.read().strip()
+    body = {"username": "mlops-verify", "password": password}
+    return call("POST", "/auth/token", body)["access_token"]
+
+
+def run_once(token, deadline):
+    """One canary run: its state, try number, the scheduler that ran it, and whether its log is there."""
+    word = secrets.token_hex(8)
+    body = {"logical_date": None, "conf": {"token": word}}
+    run = call("POST", "/api/v2/dags/mlops_canary/dagRuns", body, token)
+    path = f"/api/v2/dags/mlops_canary/dagRuns/{run['dag_run_id']}"
+    while run["state"] in ("queued", "running") and time.time() < deadline:
+        time.sleep(0.5)
+        run = call("GET", path, token=token)
+    task = call("GET", f"{path}/taskInstances/chirp", token=token)
+    log = ""
+    if task["try_number"]:
+        log = json.dumps(call("GET", f"{path}/taskInstances/chirp/logs/{task['try_number']}", token=token))
+    return {
+        "state": run["state"],
+        "task_state": task["state"],
+        "try": task["try_number"],
+        "scheduler": (task["hostname"] or "").removesuffix(".localhost"),
+        "log": word in log,
+    }
+
+
+def main():
+    found = {"runs": [], "error": ""}
+    try:
+        token = login()
+        found["version"] = call("GET", "/api/v2/version", token=token)
+        found["health"] = call("GET", "/api/v2/monitor/health")
+        errors = call("GET", "/api/v2/importErrors", token=token)["import_errors"]
+        found["import_errors"] = [f"{e['filename']}: {e['stack_trace'].strip().splitlines()[-1]}" for e in errors]
+        deadline = time.time() + WANTED["timeout"]
+        missing = set(WANTED["schedulers"])
+        while missing and time.time() < deadline:
+            run = run_once(token, deadline)
+            found["runs"].append(run)
+            missing.discard(run["scheduler"])
+            if run["state"] != "success":
+                break
+    except urllib.error.HTTPError as error:
+        found["error"] = f"{error.url}: {error.code} {error.read()[:500].decode(errors='replace')}"
+    except OSError as error:
+        found["error"] = str(error)
+    print(json.dumps(found))
+
+
+main()

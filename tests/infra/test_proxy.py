@@ -1,0 +1,49 @@
+"""HTTPS: the certificate fits, HTTP leads to it, and the execution API stays inside."""
+
+import pytest
+
+
+def curl(host, url, *more):
+    words = "curl --noproxy '*' -ks -m 20 -o /dev/null -w '%%{http_code} %%{redirect_url}'"
+    answer = host.run(f"{words} --connect-to ::127.0.0.1: {' '.join(more)} %s", url)
+    assert answer.rc == 0, f"nothing answers at {url}"
+    code, _, target = answer.stdout.partition(" ")
+    return int(code), target
+
+
+def test_nginx_runs_and_its_config_is_right(host):
+    assert host.service("nginx").is_running, "nginx does not run"
+    answer = host.run("nginx -t")
+    assert answer.rc == 0, answer.stderr
+
+
+def test_http_leads_to_https(host, context):
+    code, target = curl(host, f"http://{context.server_name}/")
+    assert (code, target) == (301, f"{context.base_url}/")
+
+
+def test_https_reaches_airflow(host, context):
+    assert curl(host, f"{context.base_url}/api/v2/version")[0] == 200
+
+
+def test_the_certificate_lasts_and_fits(host, context):
+    check = host.run("openssl x509 -in /etc/mlops/tls/certificate.pem -noout -checkend 604800")
+    assert check.rc == 0, "the certificate ends within a week"
+    flag = "-checkip" if context.server_name.replace(".", "").isdigit() else "-checkhost"
+    fits = host.check_output(
+        "openssl x509 -in /etc/mlops/tls/certificate.pem -noout %s %s", flag, context.server_name
+    )
+    assert "does match" in fits, f"the certificate is not for {context.server_name}"
+
+
+@pytest.mark.parametrize("path", ["/execution/health", "/execution/docs", "//execution/health"])
+def test_the_execution_api_is_not_reachable(host, context, path):
+    assert curl(host, f"{context.base_url}{path}")[0] in (403, 404)
+
+
+def test_old_tls_is_refused(host, context):
+    answer = host.run(
+        "curl --noproxy '*' -ks -m 20 --tls-max 1.1 --connect-to ::127.0.0.1: %s",
+        f"{context.base_url}/",
+    )
+    assert answer.rc != 0, "TLS 1.1 is accepted"
