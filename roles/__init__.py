@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from mlops_install.context import Context
-from mlops_install.engine import Lane, Stage
+from mlops_install.plan import Lane, Stage
 from mlops_install.resource import AnyResource
 from mlops_install.roles import airflow, base, postgres, proxy
 

@@ -9,10 +9,13 @@ from pathlib import Path
 from mlops_install import config as configs
 from mlops_install import context as contexts
 from mlops_install import engine, facts, preflight, report, runlock
+from mlops_install import plan as plans
+from mlops_install import progress as progresses
 from mlops_install.context import Context
 from mlops_install.errors import ConfigError
 from mlops_install.host import Host, Local, Ssh, ask_password
 from mlops_install.roles import stages
+from mlops_install.settings import Config
 
 OK, DIFFERENT = 0, 2
 
@@ -42,7 +45,7 @@ def reach(options: Options) -> Iterator[tuple[Host, Context]]:
         yield server, contexts.make(config, found, given)
 
 
-def _host(options: Options, config: configs.Config) -> Host:
+def _host(options: Options, config: Config) -> Host:
     target = options.target or config.server.host
     if target is None:
         raise ConfigError(
@@ -64,7 +67,7 @@ def _host(options: Options, config: configs.Config) -> Host:
 def plan(options: Options, *, full: bool) -> int:
     """Show what apply would do."""
     with reach(options) as (server, context):
-        planned = engine.make_plan(server, stages(context))
+        planned = plans.make_plan(server, stages(context))
     if options.as_json:
         report.result(report.plan_json(planned))
     else:
@@ -75,7 +78,7 @@ def plan(options: Options, *, full: bool) -> int:
 def apply(options: Options, *, yes: bool, verify_after: bool, full: bool) -> int:
     """Show the plan, ask, carry it out, verify."""
     with reach(options) as (server, context):
-        planned = engine.make_plan(server, stages(context))
+        planned = plans.make_plan(server, stages(context))
         report.show_plan(planned, report.people, full=full)
         if planned.changes:
             if not (yes or _agreed(server)):
@@ -100,10 +103,10 @@ def _agreed(server: Host) -> bool:
         ) from error
 
 
-def _carry_out(server: Host, context: Context, planned: engine.Plan) -> None:
+def _carry_out(server: Host, context: Context, planned: plans.Plan) -> None:
     with (
         runlock.held(server, context.facts.last_run, report.say),
-        report.progress(len(planned.changes)) as progress,
+        progresses.progress(len(planned.changes)) as progress,
     ):
         engine.carry_out(server, planned, progress)
     report.ending(context.base_url, context.config.airflow.admin_user, server.address)
@@ -118,7 +121,7 @@ def verify(options: Options, junit: Path | None) -> int:
 def _verify(server: Host, context: Context, options: Options, junit: Path | None) -> int:
     from mlops_install import verify as verification
 
-    checks = [verification.drift(engine.make_plan(server, stages(context)))]
+    checks = [verification.drift(plans.make_plan(server, stages(context)))]
     checks += verification.run(server, context, report.checked, junit)
     if options.as_json:
         report.result({"version": 1, "checks": [asdict(check) for check in checks]})

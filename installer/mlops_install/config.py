@@ -1,230 +1,22 @@
 """The config file: one TOML file, read strictly.
 
 A setting that is not known, or is of the wrong type, is refused with its file, line and the
-nearest known name. Every setting's description here is the one that `mlops.example.toml` shows.
+nearest known name.
 """
 
 import difflib
 import os
 import re
 import tomllib
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic import SecretStr, ValidationError
 
 from mlops_install.errors import ConfigError
+from mlops_install.settings import Config, SecretRef, sections
 
 FILE = "mlops.toml"
-
-
-class Section(BaseModel):
-    """A table of the config file."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-
-class SecretRef(Section):
-    """Where a secret is: `{ env = "NAME" }` or `{ file = "PATH" }`, never the secret itself."""
-
-    env: str | None = None
-    file: str | None = None
-
-    @model_validator(mode="after")
-    def _one_of_two(self) -> "SecretRef":
-        if (self.env is None) == (self.file is None):
-            raise ValueError('give one of { env = "NAME" } and { file = "PATH" }')
-        return self
-
-    def read(self) -> SecretStr:
-        """The secret. Raises `ConfigError` when the variable or the file is not there."""
-        if self.env is not None:
-            if self.env not in os.environ:
-                raise ConfigError(
-                    f"the environment variable {self.env} is not set",
-                    fix=f"set it, or change the setting that names {self.env}",
-                )
-            return SecretStr(os.environ[self.env])
-        return SecretStr(_text(Path(self.file or "").expanduser()).strip())
-
-
-Port = Annotated[int, Field(ge=1, le=65535)]
-Url = Annotated[str, Field(pattern=r"^https?://[^\s@]+$")]
-Name = Annotated[str, Field(pattern=r"^[a-z_][a-z0-9_-]*$")]
-
-
-class Server(Section):
-    """Which server, and how to log in."""
-
-    host: str | None = Field(
-        None,
-        description='user@host[:port], a name from the ssh config, or "local" for this machine.'
-        " The argument of a command wins over it.",
-        examples=["admin@ml.example.org"],
-    )
-    ssh_config: str | None = Field(
-        None,
-        description="ssh config file, instead of ~/.ssh/config.",
-        examples=["~/.ssh/config"],
-    )
-    connect_timeout: int = Field(15, ge=1, le=600, description="Seconds to wait for an answer.")
-
-
-class Base(Section):
-    """The operating system, and how it reaches the world."""
-
-    timezone: str = Field(
-        "Etc/UTC",
-        pattern=r"^[A-Za-z0-9_+/-]+$",
-        description="Time zone of the server and default of Airflow's schedules.",
-    )
-    packages: list[str] = Field(
-        [], description="Further Debian packages to install.", examples=[["git-lfs"]]
-    )
-    journal_max: str = Field(
-        "1G", pattern=r"^[0-9]+[KMGT]$", description="How much disk the journal may use."
-    )
-    apt_lock_timeout: int = Field(
-        300, ge=0, description="Seconds to wait while another program uses apt."
-    )
-    apt_mirror: Url | None = Field(
-        None,
-        description="Debian mirror for our own apt calls, instead of the server's sources;"
-        " `{suite}` is not needed.",
-        examples=["https://mirror.example.org/debian"],
-    )
-    apt_security_mirror: Url | None = Field(
-        None,
-        description="The same for security updates. Needed with apt_mirror, unless the mirror"
-        " has none.",
-        examples=["https://mirror.example.org/debian-security"],
-    )
-    http_proxy: Url | None = Field(
-        None,
-        description="HTTP(S) proxy for apt and Python downloads.",
-        examples=["http://proxy.example.org:3128"],
-    )
-    http_proxy_user: str | None = Field(None, description="User at the proxy.", examples=["mlops"])
-    http_proxy_password: SecretRef | None = Field(
-        None,
-        description="Where its password is: an environment variable or a file on this side.",
-        examples=[{"env": "PROXY_PASSWORD"}],
-    )
-    no_proxy: list[str] = Field(
-        [], description="Hosts to reach without the proxy.", examples=[["mirror.example.org"]]
-    )
-    ca_bundle: str | None = Field(
-        None,
-        description="File (PEM) with further certificate authorities that the server shall trust.",
-        examples=["corporate-ca.pem"],
-    )
-    python_index: Url | None = Field(
-        None,
-        description="Python package index (simple API), instead of PyPI.",
-        examples=["https://pypi.example.org/simple"],
-    )
-    python_index_user: str | None = Field(
-        None, description="User at the index.", examples=["mlops"]
-    )
-    python_index_password: SecretRef | None = Field(
-        None,
-        description="Where its password is.",
-        examples=[{"file": "~/.config/pypi-password"}],
-    )
-
-
-class Postgres(Section):
-    """PostgreSQL, for Airflow's own data."""
-
-    shared_buffers_mb: int | None = Field(
-        None,
-        ge=16,
-        description="Memory for the cache, in MiB. Default: an eighth of the memory, 4096 at most.",
-        examples=[1024],
-    )
-    max_connections: int | None = Field(
-        None,
-        ge=20,
-        description="Default: what the schedulers, API workers and the others can open at most.",
-        examples=[200],
-    )
-    adopt: bool = Field(
-        False,
-        description="Take over a database or role `airflow` that is there already.",
-    )
-
-
-class Airflow(Section):
-    """Airflow."""
-
-    version: Literal["3.3.2"] = Field("3.3.2", description="Version; there is one lock file each.")
-    schedulers: int = Field(
-        2, ge=1, le=8, description="Schedulers, each with its own tasks (LocalExecutor)."
-    )
-    parallelism: int | None = Field(
-        None,
-        ge=1,
-        le=256,
-        description="Tasks at a time in each scheduler. Default: four per CPU, 8 to 32, as far as"
-        " the memory goes.",
-        examples=[16],
-    )
-    api_workers: int | None = Field(
-        None,
-        ge=1,
-        le=32,
-        description="Worker processes of the API server. Default: one per CPU, 2 to 4.",
-        examples=[4],
-    )
-    drain_timeout: int = Field(
-        3600,
-        ge=10,
-        le=604800,
-        description="Seconds that a scheduler which is stopped (also by a reboot) waits for its"
-        " running tasks before they are killed and run again.",
-    )
-    admin_user: Name = Field("admin", description="First user; the password is made on the server.")
-    admin_email: str = Field("admin@localhost", description="Its e-mail address.")
-    log_days: int = Field(30, ge=1, description="Days to keep the logs of tasks.")
-
-
-class Proxy(Section):
-    """nginx in front of Airflow: HTTPS."""
-
-    server_name: str | None = Field(
-        None,
-        pattern=r"^[A-Za-z0-9.:-]+$",
-        description="Name or address in the URL. Default: the address that you log in to.",
-        examples=["ml.example.org"],
-    )
-    certificate: str | None = Field(
-        None,
-        description="Certificate chain (PEM) on this side. Default: self-signed, made on the"
-        " server.",
-        examples=["ml.example.org.pem"],
-    )
-    certificate_key: str | None = Field(
-        None,
-        description="Its private key (PEM).",
-        examples=["ml.example.org.key"],
-    )
-
-    @model_validator(mode="after")
-    def _both_or_none(self) -> "Proxy":
-        if (self.certificate is None) != (self.certificate_key is None):
-            raise ValueError("certificate and certificate_key go together")
-        return self
-
-
-class Config(Section):
-    """The whole config file."""
-
-    server: Server = Server()
-    base: Base = Base()
-    postgres: Postgres = Postgres()
-    airflow: Airflow = Airflow()
-    proxy: Proxy = Proxy()
 
 
 def load(path: Path | None) -> Config:
@@ -296,8 +88,13 @@ def _nearest(keys: list[str]) -> str:
     return f"; did you mean {guess[0]}?" if guess else f"; known are {', '.join(known)}"
 
 
-def sections() -> Iterator[tuple[str, type[Section]]]:
-    """Name and model of each table of the config file."""
-    for name, info in Config.model_fields.items():
-        if isinstance(info.annotation, type) and issubclass(info.annotation, Section):
-            yield name, info.annotation
+def secret(reference: SecretRef) -> SecretStr:
+    """What a reference points to. Raises `ConfigError` when it is not there."""
+    if reference.env is None:
+        return SecretStr(_text(Path(reference.file or "").expanduser()).strip())
+    if reference.env not in os.environ:
+        raise ConfigError(
+            f"the environment variable {reference.env} is not set",
+            fix=f"set it, or change the setting that names {reference.env}",
+        )
+    return SecretStr(os.environ[reference.env])

@@ -5,9 +5,10 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
-from mlops_install.config import Config, SecretRef
+from mlops_install.config import secret
 from mlops_install.errors import ConfigError
 from mlops_install.facts import Facts
+from mlops_install.settings import Config, SecretRef
 from mlops_install.sizing import Sizing, size
 
 
@@ -36,7 +37,7 @@ def given(config: Config) -> Given:
 
 
 def _secret(reference: SecretRef | None) -> SecretStr | None:
-    return None if reference is None else reference.read()
+    return None if reference is None else secret(reference)
 
 
 def _pem(setting: str, path: str | None) -> str | None:

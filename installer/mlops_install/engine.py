@@ -1,73 +1,22 @@
-"""The engine: ask everything in one round trip, compare, act, ask again.
+"""The engine: carry out a plan, and ask again after each change.
 
-A lane is an ordered list of resources that is carried out over one channel; a stage is a set
-of lanes that run side by side; stages run in order. That is the whole scheduler.
-
-The steps that a plan shows are the steps that run: they are fixed when the plan is made.
+The fresh probe is the only proof that a change came about; exit codes are not.
 """
 
-import difflib
 import secrets
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
-from mlops_install.errors import ApplyError, HostError
+from mlops_install.errors import ApplyError
 from mlops_install.host import Host
-from mlops_install.resource import ABSENT, AnyResource, Difference, Step, differences
+from mlops_install.plan import Change, LaneChanges, Plan
+from mlops_install.probe import Answer, read
+from mlops_install.resource import AnyResource, differences
 
 TAIL = 20
-GROUPS = 4
 LOG = "/var/log/mlops/install.log"
 RUN_DIR = "/run/mlops-install"
-
-
-@dataclass(frozen=True)
-class Lane:
-    """Resources that are carried out one after another."""
-
-    name: str
-    resources: tuple[AnyResource, ...]
-
-
-@dataclass(frozen=True)
-class Stage:
-    """Lanes that may run side by side."""
-
-    name: str
-    lanes: tuple[Lane, ...]
-
-
-@dataclass(frozen=True)
-class Change:
-    """A resource that is not as wanted, and what will be done about it."""
-
-    resource: AnyResource
-    differences: tuple[Difference, ...]
-    steps: tuple[Step, ...]
-    text: str = ""
-    """Unified diff for people; empty when there is no text to compare."""
-
-
-@dataclass(frozen=True)
-class LaneChanges:
-    """What will be done in one lane."""
-
-    name: str
-    changes: tuple[Change, ...]
-
-
-@dataclass(frozen=True)
-class Plan:
-    """Per stage the lanes with something to do; `checked` counts all resources asked."""
-
-    stages: tuple[tuple[str, tuple[LaneChanges, ...]], ...]
-    checked: int
-
-    @property
-    def changes(self) -> tuple[Change, ...]:
-        """All changes, in order."""
-        return tuple(c for _, lanes in self.stages for lane in lanes for c in lane.changes)
 
 
 @dataclass(frozen=True)
@@ -83,128 +32,6 @@ class Event:
 
 
 Watch = Callable[[Event], None]
-
-
-# --- asking -------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What a probe printed, and its exit code."""
-
-    text: str
-    code: int
-    error: str
-
-
-def ask(host: Host, scripts: Sequence[str]) -> list[Answer]:
-    """Run the read-only scripts in one round trip; the answers come in the same order."""
-    if not scripts:
-        return []
-    token = secrets.token_hex(8)
-    result = host.run(_batch(scripts, token))
-    found = dict(_frames(result.stdout, token))
-    if len(found) != len(scripts):
-        raise HostError(
-            f"the server answered {len(found)} of {len(scripts)} questions",
-            detail=result.stderr[-2000:],
-        )
-    return [found[number] for number in range(len(scripts))]
-
-
-def _batch(scripts: Sequence[str], token: str) -> str:
-    """One script of all; it asks in a few groups at a time, since most probes wait for a fork."""
-    numbered = list(enumerate(scripts))
-    number = min(GROUPS, len(scripts))
-    groups = [_group(numbered[first::number], token, first) for first in range(number)]
-    start = "\n".join(f"(\n{group}\n) > $D/{n} &" for n, group in enumerate(groups))
-    return f"D=$(mktemp -d); trap 'rm -rf $D' EXIT\n{start}\nwait\ncat $D/[0-9]"
-
-
-def _group(numbered: Sequence[tuple[int, str]], token: str, group: int) -> str:
-    return "\n".join(
-        f"(\n{script}\n) 2>$D/e{group} </dev/null; rc=$?\n"
-        f"printf '\\n{token} {number} %d\\n' $rc; [ $rc = 0 ] || tail -c 2000 $D/e{group}\n"
-        f"printf '\\n{token}\\n'"
-        for number, script in numbered
-    )
-
-
-def _frames(output: str, token: str) -> Iterator[tuple[int, Answer]]:
-    parts = output.split(f"\n{token}")
-    for text, ended in zip(parts[0::2], parts[1::2], strict=False):
-        head, _, error = ended.strip().partition("\n")
-        number, code = head.split()
-        yield int(number), Answer(text.removeprefix("\n"), int(code), error.strip())
-
-
-def read(resource: AnyResource, answer: Answer) -> object:
-    """The state that an answer tells; None for absent."""
-    if answer.code == ABSENT:
-        return None
-    if answer.code != 0:
-        raise HostError(
-            f"cannot find out the state of {resource.name} (exit code {answer.code})",
-            detail=answer.error,
-        )
-    return resource.parse(answer.text)
-
-
-# --- planning -----------------------------------------------------------------------------
-
-
-def make_plan(host: Host, stages: Sequence[Stage]) -> Plan:
-    """Compare everything with what is wanted: one round trip, two when texts differ."""
-    resources = [r for stage in stages for lane in stage.lanes for r in lane.resources]
-    _refuse_twins(resources)
-    answers = ask(host, [resource.probe() for resource in resources])
-    changes = [_change(r, a) for r, a in zip(resources, answers, strict=True)]
-    changes = _with_texts(host, changes)
-    found = {c.resource.name: c for c in changes if c}
-    return Plan(tuple((s.name, _lanes(s, found)) for s in stages if _lanes(s, found)), len(answers))
-
-
-def _refuse_twins(resources: Sequence[AnyResource]) -> None:
-    names = [resource.name for resource in resources]
-    twins = {name for name in names if names.count(name) > 1}
-    if twins:
-        raise ValueError(f"two resources of one name: {', '.join(sorted(twins))}")
-
-
-def _lanes(stage: Stage, found: dict[str, Change]) -> tuple[LaneChanges, ...]:
-    lanes = (
-        LaneChanges(lane.name, tuple(found[r.name] for r in lane.resources if r.name in found))
-        for lane in stage.lanes
-    )
-    return tuple(lane for lane in lanes if lane.changes)
-
-
-def _change(resource: AnyResource, answer: Answer) -> Change | None:
-    current = read(resource, answer)
-    found = differences(current, resource.desired)
-    if not found:
-        return None
-    return Change(resource, found, tuple(resource.change(current)))
-
-
-def _with_texts(host: Host, changes: Sequence[Change | None]) -> list[Change | None]:
-    texts = {c.resource.name: c.resource for c in changes if c and c.resource.look()}
-    answers = ask(host, [resource.look() for resource in texts.values()])
-    old = dict(zip(texts, answers, strict=True))
-    return [
-        c and (_with_text(c, old[c.resource.name].text) if c.resource.name in old else c)
-        for c in changes
-    ]
-
-
-def _with_text(change: Change, old: str) -> Change:
-    lines = difflib.unified_diff(
-        old.splitlines(), change.resource.wanted_text().splitlines(), "now", "wanted", "", "", 2, ""
-    )
-    return Change(change.resource, change.differences, change.steps, "\n".join(lines))
-
-
-# --- acting -------------------------------------------------------------------------------
 
 
 def carry_out(host: Host, plan: Plan, watch: Watch) -> None:

@@ -8,15 +8,13 @@ import contextlib
 import getpass
 import io
 import subprocess
-import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import IO, Any, Self
+from typing import Any
 
 from mlops_install.errors import ConnectionLost, HostError
+from mlops_install.session import AGAIN, Result, Session
 from mlops_install.shell import sh
 
 HEADER = (
@@ -25,73 +23,6 @@ HEADER = (
     "umask 022; cd /\n"
 )
 KEEPALIVE = 15
-
-
-@dataclass(frozen=True)
-class Result:
-    """What a script printed, and its exit code."""
-
-    stdout: str
-    stderr: str
-    code: int
-
-
-class Session(ABC):
-    """A script that runs, line by line."""
-
-    def __init__(self, stdin: IO[bytes], stdout: IO[bytes], stderr: IO[bytes]) -> None:
-        self._stdin, self._stdout = stdin, stdout
-        self._errors: list[bytes] = []
-        self._reader = threading.Thread(target=self._drain, args=(stderr,), daemon=True)
-        self._reader.start()
-
-    def _drain(self, stderr: IO[bytes]) -> None:
-        with contextlib.suppress(OSError, ValueError):
-            self._errors.append(stderr.read())
-
-    def lines(self) -> Iterator[str]:
-        """The lines of stdout as they come, without line ends."""
-        for line in self._stdout:
-            yield line.decode(errors="replace").rstrip("\n")
-
-    def send(self, text: str) -> None:
-        """Write to the script's stdin."""
-        try:
-            self._stdin.write(text.encode())
-            self._stdin.flush()
-        except OSError as error:
-            raise ConnectionLost(f"the connection broke: {error}", fix=AGAIN) from error
-
-    def finish(self) -> Result:
-        """Close stdin, read the rest, wait for the end."""
-        self._close_stdin()
-        rest = self._stdout.read().decode(errors="replace")
-        code = self._wait()
-        self._reader.join()
-        return Result(rest, b"".join(self._errors).decode(errors="replace"), code)
-
-    @abstractmethod
-    def _close_stdin(self) -> None: ...
-
-    @abstractmethod
-    def _wait(self) -> int: ...
-
-    @abstractmethod
-    def close(self) -> None:
-        """Let go of the script, whether it has ended or not."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
-    ) -> None:
-        if kind is None:
-            self.finish()
-        self.close()
-
-
-AGAIN = "what was done so far is kept: run the same command again"
 
 
 class Host(ABC):

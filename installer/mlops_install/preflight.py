@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 
-from mlops_install.config import Config
 from mlops_install.errors import PreflightError
 from mlops_install.facts import Facts
+from mlops_install.settings import Config
 
 SUPPORTED = {("debian", "12"), ("debian", "13")}
 MIN_MEMORY_MB = 1900

@@ -2,21 +2,16 @@
 
 import json
 import sys
-import threading
-import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from typing import Any
 
-from rich.console import Console, Group
-from rich.live import Live
-from rich.spinner import Spinner
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from mlops_install.engine import Change, Event, Plan
 from mlops_install.errors import MlopsError
+from mlops_install.plan import Change, Plan
 
 people = Console(stderr=True, highlight=False, soft_wrap=True)
 data = Console(highlight=False, soft_wrap=True)
@@ -96,77 +91,6 @@ def plan_json(plan: Plan) -> dict[str, Any]:
         for change in lane.changes
     ]
     return {"version": 1, "checked": plan.checked, "changes": changes}
-
-
-# --- progress -----------------------------------------------------------------------------
-
-
-@dataclass
-class Progress:
-    """Where a run is: stage, what runs in each lane since when, and what is left."""
-
-    total: int
-    started: float = field(default_factory=time.monotonic)
-    stage: str = ""
-    done: int = 0
-    running: dict[str, tuple[str, float, str]] = field(default_factory=dict)
-    lock: threading.Lock = field(default_factory=threading.Lock)
-
-    def __call__(self, event: Event) -> None:
-        with self.lock:
-            self._take(event)
-
-    def _take(self, event: Event) -> None:
-        now = time.monotonic()
-        if event.kind == "stage":
-            self.stage, self.running = event.lane, {}
-        elif event.kind == "start":
-            self.running[event.lane] = (event.text, now, "")
-        elif event.kind == "output" and event.lane in self.running:
-            name, since, _ = self.running[event.lane]
-            self.running[event.lane] = (name, since, event.text)
-        elif event.kind in ("done", "failed"):
-            _, since, _ = self.running.pop(event.lane, ("", now, ""))
-            self.done += event.kind == "done"
-            self._ended(event, now - since)
-
-    def _ended(self, event: Event, seconds: float) -> None:
-        """Print what ended; quick things are only counted."""
-        at = f"{time.monotonic() - self.started:6.1f}s"
-        count = f"{self.done}/{self.total}"
-        if event.kind == "failed":
-            people.print(Text(f"{at}  failed  {self.stage}: {event.text}", "bold red"))
-        elif seconds > 1 or self.done == self.total:
-            line = f"{at}  {count:>7}  {self.stage}: {event.text} ({seconds:.1f} s)"
-            people.print(Text(line))
-
-    def __rich__(self) -> Group:
-        with self.lock:
-            return Group(self._head(), *self._rows())
-
-    def _head(self) -> Text:
-        seconds = int(time.monotonic() - self.started)
-        text = f"{self.stage}  {self.done}/{self.total} done  {seconds // 60}:{seconds % 60:02}"
-        return Text(text, "bold")
-
-    def _rows(self) -> Iterator[Table]:
-        for lane, (name, since, output) in self.running.items():
-            table = Table.grid(padding=(0, 1))
-            seconds = f"{time.monotonic() - since:.0f}s"
-            last = Text(output[: max(people.width - 60, 20)], "dim", overflow="ellipsis")
-            table.add_row("", Spinner("dots"), Text(lane, "cyan"), name, seconds, last)
-            yield table
-
-
-@contextmanager
-def progress(total: int) -> Iterator[Progress]:
-    """Live on a terminal, plain lines elsewhere."""
-    shown = Progress(total)
-    if not people.is_terminal or people.is_dumb_terminal:
-        yield shown
-        return
-    with Live(shown, console=people, refresh_per_second=8, transient=True):
-        yield shown
 
 
 # --- tables -------------------------------------------------------------------------------

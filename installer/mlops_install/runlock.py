@@ -16,7 +16,8 @@ from datetime import UTC, datetime
 
 from mlops_install.engine import RUN_DIR
 from mlops_install.errors import LockError, MlopsError
-from mlops_install.host import Host, Session
+from mlops_install.host import Host
+from mlops_install.session import Session
 from mlops_install.shell import sh
 
 BEAT = 15

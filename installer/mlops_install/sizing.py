@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from mlops_install.config import Config
 from mlops_install.facts import Facts
+from mlops_install.settings import Config
 
 WORKER_MB = 60
 """Memory of an idle LocalExecutor worker, rounded up (30 to 42 MiB measured)."""

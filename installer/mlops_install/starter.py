@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic.fields import FieldInfo
 
-from mlops_install.config import Section, sections
+from mlops_install.settings import Section, sections
 
 HEAD = """\
 # The config of mlops-install. Every setting is here with its default; one that is commented

@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from mlops_install import engine
+from mlops_install import probe
 from mlops_install.context import Context
 from mlops_install.host import Host
 from mlops_install.resources.postgres import sql
@@ -49,7 +49,7 @@ class Status:
 
 def gather(host: Host, context: Context) -> Status:
     """Ask the server."""
-    units, jobs, tasks, disk, runs = engine.ask(host, _scripts(context))
+    units, jobs, tasks, disk, runs = probe.ask(host, _scripts(context))
     facts = context.facts
     lines = [
         Line(

@@ -12,8 +12,8 @@ from testinfra.backend.base import BaseBackend
 from testinfra.host import Host as TestinfraHost
 
 from mlops_install.context import Context
-from mlops_install.engine import Plan
 from mlops_install.host import Host
+from mlops_install.plan import Plan
 
 TESTS = Path(__file__).parent / "infra_tests"
 

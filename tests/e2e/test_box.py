@@ -11,8 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from mlops_install import box, boxproc
-from mlops_install.box import Box
+from mlops_install import box
+from mlops_install.box import Box, proc
 from mlops_install.errors import BoxError
 
 pytestmark = [
@@ -280,7 +280,7 @@ class TestReap:
 def test_processes_that_vanished_are_noticed(spare: str) -> None:
     """As after a restart of this machine, or when systemd-nspawn crashed."""
     target = box.up(spare, ephemeral=True)
-    boxproc.power_off(spare)
+    proc.power_off(spare)
     assert traces(target), "its network is still there"
     assert not box.find(spare).running
     assert box.up(spare, ephemeral=True) == target

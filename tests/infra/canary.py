@@ -38,7 +38,7 @@ def login():
 
 
 def run_once(token, deadline):
-    """One canary run: its state, try number, the scheduler that ran it, and whether its log is there."""
+    """One canary run: state, try number, the scheduler that ran it, whether its log is there."""
     word = secrets.token_hex(8)
     body = {"logical_date": None, "conf": {"token": word}}
     run = call("POST", "/api/v2/dags/mlops_canary/dagRuns", body, token)
@@ -47,13 +47,13 @@ def run_once(token, deadline):
         time.sleep(0.5)
         run = call("GET", path, token=token)
     task = call("GET", f"{path}/taskInstances/chirp", token=token)
-    log = ""
-    if task["try_number"]:
-        log = json.dumps(call("GET", f"{path}/taskInstances/chirp/logs/{task['try_number']}", token=token))
+    number, log = task["try_number"], ""
+    if number:
+        log = json.dumps(call("GET", f"{path}/taskInstances/chirp/logs/{number}", token=token))
     return {
         "state": run["state"],
         "task_state": task["state"],
-        "try": task["try_number"],
+        "try": number,
         "scheduler": (task["hostname"] or "").removesuffix(".localhost"),
         "log": word in log,
     }
@@ -66,7 +66,9 @@ def main():
         found["version"] = call("GET", "/api/v2/version", token=token)
         found["health"] = call("GET", "/api/v2/monitor/health")
         errors = call("GET", "/api/v2/importErrors", token=token)["import_errors"]
-        found["import_errors"] = [f"{e['filename']}: {e['stack_trace'].strip().splitlines()[-1]}" for e in errors]
+        found["import_errors"] = [
+            f"{e['filename']}: {e['stack_trace'].strip().splitlines()[-1]}" for e in errors
+        ]
         deadline = time.time() + WANTED["timeout"]
         missing = set(WANTED["schedulers"])
         while missing and time.time() < deadline:

@@ -3,8 +3,9 @@
 from pathlib import Path
 
 import pytest
-from mlops_install import box, boxhost, boxnet, boxroot, boxtools
-from mlops_install.boxhost import Source
+from mlops_install import box
+from mlops_install.box import host, net, root, tools
+from mlops_install.box.host import Source
 from mlops_install.errors import BoxError
 
 DEB822 = """\
@@ -56,7 +57,7 @@ deb file:/srv/debian bookworm main
 
 class TestAptSources:
     def test_deb822_keeps_debian_and_renames_the_release(self) -> None:
-        assert boxhost.parse_deb822(DEB822, "bookworm", "trixie") == [
+        assert host.parse_deb822(DEB822, "bookworm", "trixie") == [
             Source(
                 "http://mirror.example/debian", ("trixie", "trixie-updates"), ("main", "contrib")
             ),
@@ -64,7 +65,7 @@ class TestAptSources:
         ]
 
     def test_one_line_keeps_debian_and_renames_the_release(self) -> None:
-        assert boxhost.parse_one_line(ONE_LINE, "bookworm", "trixie") == [
+        assert host.parse_one_line(ONE_LINE, "bookworm", "trixie") == [
             Source("http://mirror.example/debian", ("trixie",), ("main", "contrib")),
             Source("http://m.example/d", ("trixie-security",), ("main",)),
         ]
@@ -73,14 +74,14 @@ class TestAptSources:
         listed = tmp_path / "debian.list"
         listed.write_text("# ours\nhttps://one.example/debian priority:1\nhttps://two.example/d\n")
         text = f"deb mirror+file:{listed} bookworm main\n"
-        found = boxhost.parse_one_line(text, "bookworm", "bookworm")
+        found = host.parse_one_line(text, "bookworm", "bookworm")
         assert [source.uri for source in found] == ["https://one.example/debian"]
 
     def test_what_is_written_is_read_back(self) -> None:
-        for source in boxhost.default_sources("trixie"):
-            assert boxhost.parse_deb822(source.deb822(), "trixie", "trixie") == [source]
+        for source in host.default_sources("trixie"):
+            assert host.parse_deb822(source.deb822(), "trixie", "trixie") == [source]
             lines = "\n".join(source.one_line())
-            assert boxhost.parse_one_line(lines, "trixie", "trixie")[0].uri == source.uri
+            assert host.parse_one_line(lines, "trixie", "trixie")[0].uri == source.uri
 
     def test_options_that_reach_mirrors(self) -> None:
         dump = (
@@ -88,7 +89,7 @@ class TestAptSources:
             'Acquire::http::Proxy::mirror.example "DIRECT";\nAcquire::Check-Valid-Until "false";\n'
             'Acquire::https::Proxy "http://127.0.0.1:3142";\nDir::Cache "var/cache/apt";\n'
         )
-        assert boxhost.apt_options(dump) == {
+        assert host.apt_options(dump) == {
             "Acquire::http::Proxy": "http://proxy.example:3142",
             "Acquire::http::Proxy::mirror.example": "DIRECT",
             "Acquire::Check-Valid-Until": "false",
@@ -97,7 +98,7 @@ class TestAptSources:
 
 class TestOtherSettings:
     def test_index(self) -> None:
-        files = boxhost.index_files("https://pypi.example/simple")
+        files = host.index_files("https://pypi.example/simple")
         assert files["/etc/pip.conf"] == "[global]\nindex-url = https://pypi.example/simple\n"
         assert 'url = "https://pypi.example/simple"' in files["/etc/uv/uv.toml"]
 
@@ -105,7 +106,7 @@ class TestOtherSettings:
         "url", ["", "https://index.example/simple/", "file:///srv/pypi", "http://localhost:3141/simple"]
     )
     def test_no_index_that_is_the_default_or_out_of_reach(self, url: str) -> None:
-        assert boxhost.index_files(url) == {}
+        assert host.index_files(url) == {}
 
     def test_environment(self) -> None:
         variables = {
@@ -116,7 +117,7 @@ class TestOtherSettings:
             "PIP_CERT": "/home/me/ca.pem",
             "PATH": "/bin",
         }
-        assert boxhost.environment(variables).splitlines() == [
+        assert host.environment(variables).splitlines() == [
             "http_proxy=http://proxy.example:3128",
             "NO_PROXY=localhost,.example",
             "SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt",
@@ -130,7 +131,7 @@ class TestNetwork:
          (16383, "10.213.255.253", "10.213.255.254")],
     )  # fmt: skip
     def test_subnets(self, index: int, gateway: str, address: str) -> None:
-        link = boxnet.Link(index)
+        link = net.Link(index)
         assert (link.gateway, link.address) == (gateway, address)
         assert len(link.interface) <= 15
 
@@ -140,33 +141,34 @@ class TestNetwork:
             "10.213.0.0/30 dev other proto kernel scope link src 10.213.0.1\n"
             "local 10.213.0.9 dev x table local\nunreachable 10.213.0.16/29\n"
         )
-        assert [str(network) for network in boxnet.parse_routes(text)] == [
+        assert [str(network) for network in net.parse_routes(text)] == [
             "10.213.0.0/30", "10.213.0.9/32", "10.213.0.16/29",
         ]  # fmt: skip
 
     def test_addresses_that_count(self) -> None:
         text = "2: eth0    inet 10.213.0.7/24 brd 10.213.0.255 scope global eth0\n"
-        assert [str(n) for n in boxnet.parse_routes(text, "inet")] == ["10.213.0.0/24"]
+        assert [str(n) for n in net.parse_routes(text, "inet")] == ["10.213.0.0/24"]
 
     def test_free_link_avoids_boxes_and_routes(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(boxnet, "run", lambda *words: "10.213.0.0/29 dev x\n")
-        assert boxnet.free_link({2, 4}).index == 3
+        monkeypatch.setattr(net, "run", lambda *words: "10.213.0.0/29 dev x\n")
+        assert net.free_link({2, 4}).index == 3
 
     def test_no_free_link(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(boxnet, "run", lambda *words: "10.213.0.0/16 dev x\n")
+        monkeypatch.setattr(net, "run", lambda *words: "10.213.0.0/16 dev x\n")
         with pytest.raises(BoxError, match="no subnet"):
-            boxnet.free_link(set())
+            net.free_link(set())
 
     def test_rules(self) -> None:
-        assert "masquerade" in boxnet.rules(boxnet.Link(3), nat=True)
-        assert 'iifname "mlbox3" drop' in boxnet.rules(boxnet.Link(3), nat=False)
+        assert "masquerade" in net.rules(net.Link(3), nat=True)
+        assert 'iifname "mlbox3" drop' in net.rules(net.Link(3), nat=False)
 
 
 class TestNames:
     @pytest.mark.parametrize("name", ["", "A", "a.b", "-a", "a-", "../x", "a" * 43, "a\n"])
     def test_bad_ones_are_refused(self, name: str) -> None:
-        with pytest.raises(BoxError, match="is no name for a box"):
-            box.up(name)
+        for action in (box.up, box.down, box.halt, box.power_off):
+            with pytest.raises(BoxError, match="is no name for a box"):
+                action(name)
 
     def test_unknown_systems_are_refused(self) -> None:
         with pytest.raises(BoxError, match="no system 'debian-7'"):
@@ -174,9 +176,9 @@ class TestNames:
 
 
 def test_a_changed_recipe_has_another_key(monkeypatch: pytest.MonkeyPatch) -> None:
-    before = boxroot.recipe_key("debian-12")
-    monkeypatch.setattr(boxroot, "HOOK", boxroot.HOOK + "true\n")
-    assert before != boxroot.recipe_key("debian-12") != boxroot.recipe_key("debian-13")
+    before = root.recipe_key("debian-12")
+    monkeypatch.setattr(root, "HOOK", root.HOOK + "true\n")
+    assert before != root.recipe_key("debian-12") != root.recipe_key("debian-13")
 
 
 def test_put_keeps_the_rights_of_directories(tmp_path: Path) -> None:
@@ -184,21 +186,21 @@ def test_put_keeps_the_rights_of_directories(tmp_path: Path) -> None:
     (lower / "root" / ".ssh").mkdir(parents=True)
     (lower / "root").chmod(0o700)
     upper.mkdir()
-    boxroot.put(lower, upper, "/root/.ssh/key", "text", 0o600)
+    root.put(lower, upper, "/root/.ssh/key", "text", 0o600)
     assert (upper / "root").stat().st_mode & 0o777 == 0o700
     assert (upper / "root/.ssh/key").stat().st_mode & 0o777 == 0o600
 
 
 def test_a_removed_lock_file_is_taken_anew(tmp_path: Path) -> None:
     path = tmp_path / "x.lock"
-    with boxtools.locked(path, remove=True):
+    with tools.locked(path, remove=True):
         assert path.exists()
     assert not path.exists()
-    with boxtools.locked(path):
+    with tools.locked(path):
         assert path.exists()
 
 
 def test_a_failing_command_tells_its_last_words() -> None:
     with pytest.raises(BoxError, match="exited with 3") as caught:
-        boxtools.run("sh", "-c", "seq 20; exit 3")
+        tools.run("sh", "-c", "seq 20; exit 3")
     assert caught.value.detail.splitlines() == [str(n) for n in range(11, 21)]

@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable, Collection
 from pathlib import Path
 
-from mlops_install import boxhost
-from mlops_install.boxtools import run
+from mlops_install.box import host
+from mlops_install.box.tools import run
 from mlops_install.errors import BoxError
 
 SYSTEMS = {"debian-12": "bookworm", "debian-13": "trixie"}
@@ -103,8 +103,8 @@ def _build(system: str, say: Callable[[str], None]) -> Path:
 def _mmdebstrap(codename: str, target: Path) -> None:
     hook = CACHE / ".hook"
     hook.write_text(HOOK)
-    options = boxhost.apt_options(run("apt-config", "dump"))
-    lines = [line for source in boxhost.apt_sources(codename) for line in source.one_line()]
+    options = host.apt_options(run("apt-config", "dump"))
+    lines = [line for source in host.apt_sources(codename) for line in source.one_line()]
     try:
         run(
             *DIE_WITH_US, "mmdebstrap", "--variant=minbase", "--quiet", "--format=directory",

@@ -12,7 +12,7 @@ from ipaddress import IPv4Network, ip_network
 from itertools import pairwise
 from pathlib import Path
 
-from mlops_install.boxtools import run
+from mlops_install.box.tools import run
 from mlops_install.errors import BoxError
 
 POOL = ip_network("10.213.0.0/16")

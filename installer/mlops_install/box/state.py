@@ -4,7 +4,7 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from mlops_install import boxnet, boxproc
+from mlops_install.box import net, proc
 
 STATE = Path("/var/lib/mlops-box")
 
@@ -42,9 +42,9 @@ class Record:
         return STATE / self.name
 
     @property
-    def link(self) -> boxnet.Link:
+    def link(self) -> net.Link:
         """Its place on the network."""
-        return boxnet.Link(self.index)
+        return net.Link(self.index)
 
     @property
     def orphaned(self) -> bool:
@@ -60,7 +60,7 @@ class Record:
             gateway=self.link.gateway,
             identity_file=self.directory / "id_ed25519",
             known_hosts=self.directory / "known_hosts",
-            running=boxproc.running(self.name),
+            running=proc.running(self.name),
             owner=self.owner,
         )
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from mlops_install import boxproc
+from mlops_install.box import proc
 from mlops_install.errors import BoxError
 
 KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
@@ -98,7 +98,7 @@ def unavailable() -> str | None:
     missing = missing_packages()
     if missing and not shutil.which("apt-get"):
         return f"it lacks {', '.join(missing)} and has no apt-get to install them"
-    if not boxproc.hierarchies():
+    if not proc.hierarchies():
         return "no control groups are mounted"
     if not _works("true"):
         return "it may not make namespaces (is it a container without the rights?)"

@@ -15,10 +15,10 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from mlops_install import boxhost, boxnet, boxproc, boxroot
-from mlops_install.boxroot import SYSTEMS
-from mlops_install.boxstate import STATE, Box, Record, load, records, save, ssh_config, started
-from mlops_install.boxtools import install_packages, locked, missing_packages, run, unavailable
+from mlops_install.box import host, net, proc, root
+from mlops_install.box.root import SYSTEMS
+from mlops_install.box.state import STATE, Box, Record, load, records, save, ssh_config, started
+from mlops_install.box.tools import install_packages, locked, missing_packages, run, unavailable
 from mlops_install.errors import BoxError
 
 __all__ = [
@@ -50,9 +50,10 @@ def up(
     Missing packages are installed on this machine, and the first box of a system takes a
     minute or two; `say` is told of both. BoxError when it cannot be.
     """
-    _check(name, system)
+    lock = _lock(name)
+    _check(system)
     _prepare(say)
-    with locked(_lock(name)):
+    with locked(lock):
         record = load(name)
         if not record or not record.ready:
             record = _create(name, system, ephemeral, nat, say)
@@ -64,9 +65,7 @@ def up(
         return record.box()
 
 
-def _check(name: str, system: str) -> None:
-    if not NAME.fullmatch(name):
-        raise BoxError(f"{name!r} is no name for a box", fix="Use a-z, 0-9 and - (42 at most).")
+def _check(system: str) -> None:
     if system not in SYSTEMS:
         raise BoxError(f"no system {system!r}", fix=f"Choose one of {', '.join(SYSTEMS)}.")
 
@@ -87,8 +86,8 @@ def _create(
     """Make the box's disk, after removing what a killed `up` may have left."""
     _remove(name)
     with locked(LOCK):
-        lower = boxroot.rootfs(system, {Path(r.lower) for r in records()}, say)
-        index = boxnet.free_link({r.index for r in records()}).index
+        lower = root.rootfs(system, {Path(r.lower) for r in records()}, say)
+        index = net.free_link({r.index for r in records()}).index
         owner = os.getpid() if ephemeral else None
         record = Record(name, system, index, str(lower), nat, owner, started(os.getpid()))
         record.directory.mkdir(mode=0o755)
@@ -109,8 +108,8 @@ def _fill(record: Record) -> None:
     (directory / "known_hosts").write_text(f"{record.link.address} {host_key}")
     (directory / "ssh_config").write_text(ssh_config(record.box()))
 
-    put = partial(boxroot.put, lower, directory / "upper")
-    for path, text in boxhost.settings(SYSTEMS[record.system]).items():
+    put = partial(root.put, lower, directory / "upper")
+    for path, text in host.settings(SYSTEMS[record.system]).items():
         put(path, text)
     client = (directory / "id_ed25519.pub").read_text()
     put("/root/.ssh/authorized_keys", client, 0o600)
@@ -133,13 +132,13 @@ def _own(record: Record, ephemeral: bool) -> Record:
 
 def _boot(record: Record, say: Callable[[str], None]) -> None:
     """Have the box running and answering, and note that it is whole."""
-    if boxproc.running(record.name):
-        boxnet.firewall(record.link, nat=record.nat)
+    if proc.running(record.name):
+        net.firewall(record.link, nat=record.nat)
     else:
         say(f"Starting {record.name}")
-        boxproc.power_off(record.name)
-        boxnet.connect(record.link, nat=record.nat)
-        boxproc.start(record.name, record.directory, Path(record.lower), record.link.namespace)
+        proc.power_off(record.name)
+        net.connect(record.link, nat=record.nat)
+        proc.start(record.name, record.directory, Path(record.lower), record.link.namespace)
     _wait(record)
     if not record.ready:
         _ssh(record, "sudo -n update-ca-certificates")
@@ -154,7 +153,7 @@ def _wait(record: Record) -> None:
             _ssh(record, "true")
             return
         except BoxError as error:
-            if not boxproc.running(record.name) or time.monotonic() > deadline:
+            if not proc.running(record.name) or time.monotonic() > deadline:
                 raise _not_up(record, error) from error
         time.sleep(0.1)
 
@@ -170,11 +169,8 @@ def _not_up(record: Record, error: BoxError) -> BoxError:
 
 
 def _ssh(record: Record, command: str) -> str:
-    config = str(record.directory / "ssh_config")
-    return run(
-        "ssh", "-F", config, "-o", "BatchMode=yes", "-o", "ConnectTimeout=2",
-        "-l", "debian", record.name, command,
-    )  # fmt: skip
+    options = ["-o", "BatchMode=yes", "-o", "ConnectTimeout=2", "-l", "debian"]
+    return run("ssh", "-F", str(record.directory / "ssh_config"), *options, record.name, command)
 
 
 def down(name: str) -> None:
@@ -185,11 +181,11 @@ def down(name: str) -> None:
 
 def _remove(name: str) -> None:
     record = load(name)
-    boxproc.power_off(name)
+    proc.power_off(name)
     if record:
-        boxnet.disconnect(record.link)
-    shutil.rmtree(Path("/run/systemd/nspawn/propagate") / name, ignore_errors=True)
-    shutil.rmtree(Path("/run/systemd/nspawn/unix-export") / name, ignore_errors=True)
+        net.disconnect(record.link)
+    for left in ("propagate", "unix-export"):
+        shutil.rmtree(Path("/run/systemd/nspawn", left, name), ignore_errors=True)
     if (STATE / name).exists():
         _remove_directory(STATE / name)
 
@@ -206,8 +202,8 @@ def halt(name: str) -> None:
     """Power the box off cleanly; its disk is kept and `up` starts it again."""
     with locked(_lock(name)):
         record = _known(name)
-        boxproc.halt(name)
-        boxnet.disconnect(record.link)
+        proc.halt(name)
+        net.disconnect(record.link)
 
 
 def power_off(name: str) -> None:
@@ -217,8 +213,8 @@ def power_off(name: str) -> None:
     """
     with locked(_lock(name)):
         record = _known(name)
-        boxproc.power_off(name)
-        boxnet.disconnect(record.link)
+        proc.power_off(name)
+        net.disconnect(record.link)
 
 
 def boxes() -> list[Box]:
@@ -248,4 +244,7 @@ def reap() -> list[str]:
 
 
 def _lock(name: str) -> Path:
+    """The box's lock file; refuses names that could lead out of the boxes' directory."""
+    if not NAME.fullmatch(name):
+        raise BoxError(f"{name!r} is no name for a box", fix="Use a-z, 0-9 and - (42 at most).")
     return STATE / f"{name}.lock"

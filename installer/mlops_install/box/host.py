@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from mlops_install.boxtools import KEYRING, run
+from mlops_install.box.tools import KEYRING, run
 
 CERTIFICATES = Path("/usr/local/share/ca-certificates")
 PROXY_VARIABLES = ("http_proxy", "https_proxy", "ftp_proxy", "all_proxy", "no_proxy")

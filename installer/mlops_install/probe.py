@@ -1,0 +1,73 @@
+"""Asking the server: all questions in one round trip, each answer with its exit code."""
+
+import secrets
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from mlops_install.errors import HostError
+from mlops_install.host import Host
+from mlops_install.resource import ABSENT, AnyResource
+
+GROUPS = 4
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a probe printed, and its exit code."""
+
+    text: str
+    code: int
+    error: str
+
+
+def ask(host: Host, scripts: Sequence[str]) -> list[Answer]:
+    """Run the read-only scripts in one round trip; the answers come in the same order."""
+    if not scripts:
+        return []
+    token = secrets.token_hex(8)
+    result = host.run(_batch(scripts, token))
+    found = dict(_frames(result.stdout, token))
+    if len(found) != len(scripts):
+        raise HostError(
+            f"the server answered {len(found)} of {len(scripts)} questions",
+            detail=result.stderr[-2000:],
+        )
+    return [found[number] for number in range(len(scripts))]
+
+
+def _batch(scripts: Sequence[str], token: str) -> str:
+    """One script of all; it asks in a few groups at a time, since most probes wait for a fork."""
+    numbered = list(enumerate(scripts))
+    number = min(GROUPS, len(scripts))
+    groups = [_group(numbered[first::number], token, first) for first in range(number)]
+    start = "\n".join(f"(\n{group}\n) > $D/{n} &" for n, group in enumerate(groups))
+    return f"D=$(mktemp -d); trap 'rm -rf $D' EXIT\n{start}\nwait\ncat $D/[0-9]"
+
+
+def _group(numbered: Sequence[tuple[int, str]], token: str, group: int) -> str:
+    return "\n".join(
+        f"(\n{script}\n) 2>$D/e{group} </dev/null; rc=$?\n"
+        f"printf '\\n{token} {number} %d\\n' $rc; [ $rc = 0 ] || tail -c 2000 $D/e{group}\n"
+        f"printf '\\n{token}\\n'"
+        for number, script in numbered
+    )
+
+
+def _frames(output: str, token: str) -> Iterator[tuple[int, Answer]]:
+    parts = f"\n{output}".split(f"\n{token}")
+    for text, ended in zip(parts[0::2], parts[1::2], strict=False):
+        head, _, error = ended.strip().partition("\n")
+        number, code = head.split()
+        yield int(number), Answer(text.removeprefix("\n"), int(code), error.strip())
+
+
+def read(resource: AnyResource, answer: Answer) -> object:
+    """The state that an answer tells; None for absent."""
+    if answer.code == ABSENT:
+        return None
+    if answer.code != 0:
+        raise HostError(
+            f"cannot find out the state of {resource.name} (exit code {answer.code})",
+            detail=answer.error,
+        )
+    return resource.parse(answer.text)

@@ -1,0 +1,79 @@
+"""Boxes for the end-to-end tests: bare ones on demand, and one provisioned per system.
+
+A test that breaks a shared server puts it right by `apply`, so that tests run in any order.
+"""
+
+import os
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from mlops_install import box
+
+sys.path.insert(0, str(Path(__file__).parent))  # for the tests: `from server import ...`
+
+from server import Server, answers, make, provision, wait_for
+
+
+@pytest.fixture(scope="session")
+def boxes_here() -> None:
+    """Whether boxes can be made; CI must not leave these tests out."""
+    reason = box.unavailable()
+    if reason and os.environ.get("CI") == "true":
+        pytest.fail(f"CI must run the box tests: {reason}")
+    elif reason:
+        pytest.skip(reason)
+    box.reap()
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("servers")
+
+
+@pytest.fixture(scope="session")
+def farm(
+    boxes_here: None, folder: Path, request: pytest.FixtureRequest
+) -> Iterator[dict[str, Server]]:
+    """The provisioned servers that the chosen tests need, made at the same time."""
+    items = [i for i in request.session.items if "provisioned" in getattr(i, "fixturenames", ())]
+    systems = sorted({item.callspec.params["system"] for item in items})  # type: ignore[attr-defined]
+    with ThreadPoolExecutor() as pool:
+        made = list(pool.map(lambda system: provision(system, folder), systems))
+    yield dict(zip(systems, made, strict=True))
+    for server in made:
+        box.down(server.name)
+
+
+@pytest.fixture(params=list(box.SYSTEMS))
+def system(request: pytest.FixtureRequest) -> str:
+    """Both systems in turn; a module that needs one only parametrises this by itself."""
+    return str(request.param)
+
+
+@pytest.fixture
+def provisioned(system: str, farm: dict[str, Server]) -> Server:
+    """The provisioned server of the system. A test that breaks it must put it right."""
+    server = farm[system]
+    assert server.applied
+    assert server.applied.returncode == 0, server.applied.output
+    return server
+
+
+@pytest.fixture
+def tasks(provisioned: Server) -> Server:
+    """The provisioned server once it knows the tests' own tasks and answers."""
+    wait_for(lambda: answers(provisioned), "Airflow", 90)
+    known = "select count(*) from dag where dag_id like 'e2e_%' and not is_stale"
+    wait_for(lambda: provisioned.sql(known) == "2", "the tests' DAGs", 90)
+    return provisioned
+
+
+@pytest.fixture
+def bare(boxes_here: None, system: str, folder: Path) -> Iterator[Server]:
+    """A fresh box of the system for one test."""
+    server = make(system, folder)
+    yield server
+    box.down(server.name)

@@ -1,0 +1,134 @@
+"""The config file: strict, documented, and helpful when it is wrong."""
+
+import re
+from pathlib import Path
+
+import pytest
+from mlops_install import config, starter
+from mlops_install.context import given
+from mlops_install.errors import ConfigError
+
+ROOT = Path(__file__).parents[2]
+EXAMPLE = ROOT / "mlops.example.toml"
+
+
+def message(text: str) -> str:
+    with pytest.raises(ConfigError) as caught:
+        config.parse(text, "mlops.toml")
+    return f"{caught.value.message}\n{caught.value.detail}\n{caught.value.fix}"
+
+
+def test_the_example_is_what_init_writes():
+    assert EXAMPLE.read_text() == starter.example(), "run: mlops-install init, and compare"
+
+
+def test_the_example_holds_the_defaults():
+    assert config.load(EXAMPLE) == config.Config()
+
+
+def test_the_example_loads_with_every_comment_taken_off():
+    text = re.sub(r"^# (\w+ = )", r"\1", EXAMPLE.read_text(), flags=re.MULTILINE)
+    loaded = config.parse(text, "example")
+    for name, model in config.sections():
+        table = getattr(loaded, name)
+        assert table.model_fields_set == set(model.model_fields), f"[{name}] lacks settings"
+
+
+@pytest.mark.parametrize(("name", "model"), list(config.sections()))
+def test_every_setting_is_described(name, model):
+    bare = [key for key, info in model.model_fields.items() if not info.description]
+    assert not bare
+    assert model.__doc__
+
+
+def test_an_unknown_setting_names_file_line_and_nearest():
+    text = "[server]\nhost = 'a'\n\n[airflow]\nschedulers = 2\nscheduler = 3\n"
+    assert "mlops.toml:6: [airflow] scheduler: there is no such setting" in message(text)
+    assert "did you mean schedulers?" in message(text)
+
+
+def test_an_unknown_table_is_named():
+    assert "mlops.toml:1: airflw: there is no such setting; did you mean airflow?" in message(
+        "[airflw]\nschedulers = 2\n"
+    )
+
+
+def test_a_setting_in_the_wrong_table_says_where_it_belongs():
+    assert "did you mean [airflow] schedulers?" in message("[base]\nschedulers = 2\n")
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("schedulers = 0", "greater than or equal to 1, not 0"),
+        ('schedulers = "2"', "valid integer, not '2'"),
+        ("schedulers = true", "valid integer, not True"),
+        ("drain_timeout = 1", "greater than or equal to 10"),
+        ('version = "9.9"', "should be '3.3.2', not '9.9'"),
+        ('admin_user = "Robert; drop"', "should match pattern"),
+    ],
+)
+def test_a_wrong_value_says_what_is_right(line, says):
+    text = message(f"[airflow]\n{line}\n")
+    assert "mlops.toml:2: [airflow] " in text
+    assert says in text
+
+
+def test_all_mistakes_are_told_at_once():
+    text = message("[airflow]\nschedulers = 0\n[base]\ntimezon = 'UTC'\n")
+    assert "mlops.toml:2" in text
+    assert "mlops.toml:4" in text
+
+
+def test_broken_toml_names_the_line():
+    assert "line 2" in message("[airflow]\nschedulers = = 2\n")
+
+
+def test_a_url_with_a_password_in_it_is_refused():
+    assert "http_proxy" in message("[base]\nhttp_proxy = 'http://me:secret@proxy:3128'\n")
+
+
+def test_a_secret_needs_exactly_one_source():
+    assert "give one of" in message("[base]\nhttp_proxy_password = { }\n")
+
+
+def test_certificate_and_key_go_together():
+    assert "go together" in message("[proxy]\ncertificate = 'a.pem'\n")
+
+
+def test_secrets_come_from_the_environment_or_a_file(monkeypatch, tmp_path):
+    monkeypatch.setenv("PROXY_PASSWORD", "hush one")
+    (tmp_path / "two").write_text("hush two\n")
+    text = (
+        "[base]\nhttp_proxy_password = { env = 'PROXY_PASSWORD' }\n"
+        f"python_index_password = {{ file = '{tmp_path}/two' }}\n"
+    )
+    read = given(config.parse(text, "t"))
+    assert read.proxy_password
+    assert read.proxy_password.get_secret_value() == "hush one"
+    assert read.index_password
+    assert read.index_password.get_secret_value() == "hush two"
+    assert "hush" not in repr(read)
+
+
+def test_a_missing_variable_is_named(monkeypatch):
+    monkeypatch.delenv("NOT_THERE", raising=False)
+    wrong = config.parse("[base]\nhttp_proxy_password = { env = 'NOT_THERE' }\n", "t")
+    with pytest.raises(ConfigError, match="NOT_THERE"):
+        given(wrong)
+
+
+def test_a_missing_certificate_is_named(tmp_path):
+    text = f"[proxy]\ncertificate = '{tmp_path}/no.pem'\ncertificate_key = '{tmp_path}/no.key'\n"
+    with pytest.raises(ConfigError, match=r"certificate.*no\."):
+        given(config.parse(text, "t"))
+
+
+def test_without_a_file_the_defaults_hold(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    assert config.load(None) == config.Config()
+
+
+def test_a_named_file_must_be_there(tmp_path):
+    with pytest.raises(ConfigError, match="cannot read"):
+        config.load(tmp_path / "no.toml")

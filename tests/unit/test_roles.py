@@ -1,0 +1,184 @@
+"""Roles are pure: the same config and facts give the same resources, and no secret shows."""
+
+import json
+
+import pytest
+from mlops_install import context, facts, preflight, report
+from mlops_install.config import Config, parse
+from mlops_install.engine import Answer, Plan
+from mlops_install.errors import PreflightError
+from mlops_install.resource import ABSENT
+from mlops_install.roles import stages
+from pydantic import SecretStr
+
+FACTS = """\
+os_id=debian
+os_version=12
+os_codename=bookworm
+machine=x86_64
+hostname=ml
+cpus=4
+memory_mb=8000
+disk_mb=50000
+var_mb=50000
+init=systemd
+address=192.0.2.7
+installed=
+time_daemon=
+last_run=
+"""
+
+
+def server(**changes: object) -> facts.Facts:
+    text = FACTS + "".join(f"{key}={value}\n" for key, value in changes.items())
+    return facts.parse(text)
+
+
+def make(config: str = "", given: context.Given | None = None, **changes: object):
+    return context.make(parse(config, "t"), server(**changes), given or context.Given())
+
+
+def resources(made: context.Context):
+    return [r for stage in stages(made) for lane in stage.lanes for r in lane.resources]
+
+
+def cold_plan(made: context.Context) -> Plan:
+    """The plan for a server on which every probe says: absent."""
+    from mlops_install import engine
+
+    changes = {r.name: engine._change(r, Answer("", ABSENT, "")) for r in resources(made)}
+    found = {name: change for name, change in changes.items() if change}
+    lanes = tuple((s.name, engine._lanes(s, found)) for s in stages(made))
+    return Plan(lanes, len(changes))
+
+
+def test_roles_are_deterministic():
+    assert resources(make()) == resources(make())
+
+
+def test_names_are_unique():
+    names = [r.name for r in resources(make())]
+    assert len(names) == len(set(names))
+
+
+def test_a_probe_never_starts_airflow():
+    for resource in resources(make()):
+        commands = [line.split("|")[0].split()[:1] for line in resource.probe().splitlines()]
+        assert not [c for c in commands if c and c[0].rpartition("/")[2] in ("airflow", "python")]
+
+
+def test_secrets_of_the_config_show_in_no_plan():
+    given = context.Given(
+        ca_bundle="-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n",
+        certificate="-----BEGIN CERTIFICATE-----\n",
+        certificate_key=SecretStr("-----BEGIN PRIVATE KEY-----\nhush-key\n"),
+        proxy_password=SecretStr("hush-proxy"),
+        index_password=SecretStr("hush-index"),
+    )
+    config = (
+        "[base]\nhttp_proxy = 'http://proxy:3128'\nhttp_proxy_user = 'me'\n"
+        "python_index = 'https://index/simple'\npython_index_user = 'me'\n"
+    )
+    plan = cold_plan(make(config, given))
+    shown = json.dumps(report.plan_json(plan)) + "".join(
+        line.plain for line in report.plan_lines(plan, full=True)
+    )
+    assert "hush" not in shown
+    assert "proxy:3128" not in shown
+
+
+def test_logins_reach_the_downloads_quoted():
+    from mlops_install.roles import base
+
+    given = context.Given(proxy_password=SecretStr("p@ss'w/rd"))
+    config = "[base]\nhttp_proxy = 'http://proxy:3128'\nhttp_proxy_user = 'm e'\n"
+    text = base.network(make(config, given))
+    assert "https_proxy='http://m%20e:p%40ss%27w%2Frd@proxy:3128'" in text
+
+
+def test_more_schedulers_leave_the_api_server_alone():
+    def unit(config: str, name: str) -> str:
+        path = f"/etc/systemd/system/{name}"
+        return next(r.content for r in resources(make(config)) if getattr(r, "path", "") == path)
+
+    more = "[airflow]\nschedulers = 3\nparallelism = 8\n"
+    same = "[airflow]\nschedulers = 2\nparallelism = 8\napi_workers = 4\n"
+    more += "api_workers = 4\n"
+    for name in ("airflow-api-server.service", "airflow-scheduler@.service"):
+        assert unit(more, name) == unit(same, name)
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"os_id": "fedora", "os_version": "42"}, "it runs fedora 42"),
+        ({"os_version": "11"}, "it runs debian 11"),
+        ({"init": "bash"}, "its first process is bash"),
+        ({"machine": "riscv64"}, "its processor is riscv64"),
+        ({"memory_mb": 900}, "900 MiB of memory"),
+        ({"disk_mb": 1000}, "1000 MiB free at /opt"),
+        ({"port_443": "apache2"}, "port 443 is taken by apache2"),
+        ({"installed": "mlops-install", "port_443": "apache2"}, "port 443 is taken by apache2"),
+        ({"database": "1"}, "not ours"),
+        ({"role": "1"}, "not ours"),
+    ],
+)
+def test_a_server_that_will_not_do_is_told_why(changes, says):
+    with pytest.raises(PreflightError) as caught:
+        preflight.check(Config(), server(**changes))
+    assert says in caught.value.message
+    assert caught.value.fix
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"os_version": "13", "os_codename": "trixie"},
+        {"installed": "mlops-install", "port_443": "nginx", "port_8080": "gunicorn: worke"},
+        {"installed": "mlops-install", "disk_mb": 100},
+        {"database": "1", "role": "1", "database_mark": "mlops-install"},
+    ],
+)
+def test_a_server_that_will_do_is_taken(changes):
+    preflight.check(Config(), server(**changes))
+
+
+def test_all_reasons_are_told_at_once():
+    with pytest.raises(PreflightError) as caught:
+        preflight.check(Config(), server(os_version="11", memory_mb=10, port_80="caddy"))
+    assert all(word in caught.value.detail for word in ("debian 11", "10 MiB", "caddy"))
+
+
+def test_a_container_s_memory_limit_counts():
+    assert server(limit_mb=2048).memory_mb == 2048
+
+
+@pytest.mark.parametrize("cpus", [1, 2, 4, 16, 64])
+@pytest.mark.parametrize("memory", [2000, 4000, 16000, 128000])
+@pytest.mark.parametrize("schedulers", [1, 2, 8])
+def test_sizes_fit_the_server(cpus, memory, schedulers):
+    made = make(f"[airflow]\nschedulers = {schedulers}\n", cpus=cpus, memory_mb=memory)
+    sizing = made.sizing
+    assert 4 <= sizing.parallelism <= 32
+    assert sizing.shared_buffers_mb <= memory // 4
+    assert sizing.max_connections >= 15 * schedulers + 60
+    assert sizing.work_mem_mb * sizing.max_connections <= memory
+
+
+def test_numbers_of_the_config_win():
+    made = make("[airflow]\nparallelism = 5\napi_workers = 7\n[postgres]\nshared_buffers_mb = 99\n")
+    assert (made.sizing.parallelism, made.sizing.api_workers) == (5, 7)
+    assert made.sizing.shared_buffers_mb == 99
+
+
+@pytest.mark.parametrize(
+    ("config", "url"),
+    [
+        ("", "https://192.0.2.7"),
+        ("[proxy]\nserver_name = 'ml.example.org'\n", "https://ml.example.org"),
+        ("[proxy]\nserver_name = '2001:db8::1'\n", "https://[2001:db8::1]"),
+    ],
+)
+def test_the_url(config, url):
+    assert make(config).base_url == url
