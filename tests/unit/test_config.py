@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
-from mlops_install import config, starter
+from mlops_install import config, settings, starter
 from mlops_install.context import given
 from mlops_install.errors import ConfigError
 
@@ -23,18 +23,18 @@ def test_the_example_is_what_init_writes():
 
 
 def test_the_example_holds_the_defaults():
-    assert config.load(EXAMPLE) == config.Config()
+    assert config.load(EXAMPLE) == settings.Config()
 
 
 def test_the_example_loads_with_every_comment_taken_off():
     text = re.sub(r"^# (\w+ = )", r"\1", EXAMPLE.read_text(), flags=re.MULTILINE)
     loaded = config.parse(text, "example")
-    for name, model in config.sections():
+    for name, model in settings.sections():
         table = getattr(loaded, name)
         assert table.model_fields_set == set(model.model_fields), f"[{name}] lacks settings"
 
 
-@pytest.mark.parametrize(("name", "model"), list(config.sections()))
+@pytest.mark.parametrize(("name", "model"), list(settings.sections()))
 def test_every_setting_is_described(name, model):
     bare = [key for key, info in model.model_fields.items() if not info.description]
     assert not bare
@@ -126,7 +126,7 @@ def test_a_missing_certificate_is_named(tmp_path):
 
 def test_without_a_file_the_defaults_hold(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
-    assert config.load(None) == config.Config()
+    assert config.load(None) == settings.Config()
 
 
 def test_a_named_file_must_be_there(tmp_path):

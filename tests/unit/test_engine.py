@@ -6,9 +6,11 @@ import os
 
 import pytest
 from mlops_install import engine
-from mlops_install.engine import Event, Lane, Stage
+from mlops_install.engine import Event
 from mlops_install.errors import ApplyError, HostError
 from mlops_install.host import Local
+from mlops_install.plan import Lane, Stage, make_plan
+from mlops_install.probe import ask, read
 from mlops_install.resource import ABSENT, Resource, Run, differences
 from mlops_install.resources.file import Directory, File, Link
 
@@ -37,7 +39,7 @@ def lane(*resources, name="lane"):
 
 
 def converge(host, stages):
-    plan = engine.make_plan(host, stages)
+    plan = make_plan(host, stages)
     events: list[Event] = []
     engine.carry_out(host, plan, events.append)
     return plan, events
@@ -67,7 +69,7 @@ class Broken(Resource[str]):
 
 def test_a_plan_costs_one_round_trip_and_changes_nothing(host, tmp_path):
     stages = lane(Directory(f"{tmp_path}/d", 0o750, ME, MINE), Link(f"{tmp_path}/l", "d"))
-    plan = engine.make_plan(host, stages)
+    plan = make_plan(host, stages)
     assert [c.resource.name for c in plan.changes] == [f"directory {tmp_path}/d",
                                                        f"link {tmp_path}/l"]  # fmt: skip
     assert host.round_trips == 1
@@ -84,14 +86,14 @@ def test_what_was_planned_is_brought_about_and_the_second_run_is_silent(host, tm
     assert [e.kind for e in events] == ["stage", *["start", "done"] * 3]
     assert (tmp_path / "l/secret file").read_text() == "ünï\n$HOME `x` '\"\n"
     assert (tmp_path / "d/secret file").stat().st_mode & 0o777 == 0o600
-    assert not engine.make_plan(host, stages).changes
+    assert not make_plan(host, stages).changes
 
 
 def test_drift_is_seen_with_its_diff_and_put_back(host, tmp_path):
     stages = lane(file(tmp_path / "f", "one\ntwo\n"))
     converge(host, stages)
     (tmp_path / "f").write_text("one\nzwei\n")
-    (change,) = engine.make_plan(host, stages).changes
+    (change,) = make_plan(host, stages).changes
     assert "-zwei" in change.text
     assert "+two" in change.text
     converge(host, stages)
@@ -100,7 +102,7 @@ def test_drift_is_seen_with_its_diff_and_put_back(host, tmp_path):
 
 def test_a_secret_file_shows_no_diff(host, tmp_path):
     (tmp_path / "f").write_text("old hush\n")
-    (change,) = engine.make_plan(host, lane(file(tmp_path / "f", "new hush", secret=True))).changes
+    (change,) = make_plan(host, lane(file(tmp_path / "f", "new hush", secret=True))).changes
     assert change.text == ""
     assert "hush" not in "".join(step.line() for step in change.steps)
 
@@ -153,30 +155,30 @@ def test_exit_codes_prove_nothing_the_probe_does(host, tmp_path):
 
 def test_a_server_that_stops_in_the_middle_is_told(host):
     with pytest.raises(ApplyError, match="stopped at broken"):
-        converge(host, lane(Broken("kill -9 $(cut -d' ' -f4 /proc/$BASHPID/stat)")))
+        converge(host, lane(Broken("p=$BASHPID; kill -9 $(cut -d' ' -f4 /proc/$p/stat)")))
 
 
 def test_a_probe_that_cannot_tell_is_an_error_not_an_absence(host):
     with pytest.raises(HostError, match=r"broken \(exit code 7\)") as caught:
-        engine.make_plan(host, lane(Broken(probe="echo no idea >&2; exit 7")))
+        make_plan(host, lane(Broken(probe="echo no idea >&2; exit 7")))
     assert "no idea" in caught.value.detail
 
 
 def test_answers_may_hold_anything(host):
     wanted = ["\n", "a\n\nb", "", "x" * 100_000, "last"]
-    answers = engine.ask(host, [f"printf %s '{text}'" for text in wanted])
+    answers = ask(host, [f"printf %s '{text}'" for text in wanted])
     assert [answer.text for answer in answers] == wanted
     assert host.round_trips == 1
 
 
 def test_a_probe_that_says_absent(host):
-    (answer,) = engine.ask(host, [f"echo x; exit {ABSENT}"])
-    assert engine.read(Broken(), answer) is None
+    (answer,) = ask(host, [f"echo x; exit {ABSENT}"])
+    assert read(Broken(), answer) is None
 
 
 def test_two_resources_of_one_name_are_refused(host, tmp_path):
     with pytest.raises(ValueError, match="two resources of one name"):
-        engine.make_plan(host, lane(file(tmp_path / "f"), file(tmp_path / "f", "other")))
+        make_plan(host, lane(file(tmp_path / "f"), file(tmp_path / "f", "other")))
 
 
 def test_steps_cannot_read_what_is_for_the_engine(host, tmp_path):

@@ -4,11 +4,13 @@ import json
 
 import pytest
 from mlops_install import context, facts, preflight, report
-from mlops_install.config import Config, parse
-from mlops_install.engine import Answer, Plan
+from mlops_install.config import parse
 from mlops_install.errors import PreflightError
+from mlops_install.plan import Plan, _change, _lanes
+from mlops_install.probe import Answer
 from mlops_install.resource import ABSENT
 from mlops_install.roles import stages
+from mlops_install.settings import Config
 from pydantic import SecretStr
 
 FACTS = """\
@@ -44,11 +46,9 @@ def resources(made: context.Context):
 
 def cold_plan(made: context.Context) -> Plan:
     """The plan for a server on which every probe says: absent."""
-    from mlops_install import engine
-
-    changes = {r.name: engine._change(r, Answer("", ABSENT, "")) for r in resources(made)}
+    changes = {r.name: _change(r, Answer("", ABSENT, "")) for r in resources(made)}
     found = {name: change for name, change in changes.items() if change}
-    lanes = tuple((s.name, engine._lanes(s, found)) for s in stages(made))
+    lanes = tuple((s.name, _lanes(s, found)) for s in stages(made))
     return Plan(lanes, len(changes))
 
 
