@@ -40,7 +40,8 @@ def site(context: Context) -> Iterator[AnyResource]:
     )
     yield File(SITE, text)
     yield Link("/etc/nginx/sites-enabled/mlops.conf", SITE)
-    yield Link("/etc/nginx/sites-enabled/default", "", present=False)
+    # Masked, not removed: on a bare server it comes with the package after the plan is made.
+    yield Link("/etc/nginx/sites-enabled/default", "/dev/null")
     key = context.given.certificate_key
     secret = key.get_secret_value() if key else ""
     inputs = short(text, context.given.certificate or "", secret)

@@ -11,9 +11,11 @@ from mlops_install import context as contexts
 from mlops_install import engine, facts, preflight, report, runlock
 from mlops_install import plan as plans
 from mlops_install import progress as progresses
+from mlops_install.check import Check
 from mlops_install.context import Context
 from mlops_install.errors import ConfigError
 from mlops_install.host import Host, Local, Ssh, ask_password
+from mlops_install.progress import Timing
 from mlops_install.roles import stages
 from mlops_install.settings import Config
 
@@ -80,17 +82,21 @@ def apply(options: Options, *, yes: bool, verify_after: bool, full: bool) -> int
     with reach(options) as (server, context):
         planned = plans.make_plan(server, stages(context))
         report.show_plan(planned, report.people, full=full)
-        if planned.changes:
-            if not (yes or _agreed(server)):
-                report.say("nothing was changed")
-                return DIFFERENT
-            _carry_out(server, context, planned)
+        if planned.changes and not (yes or _agreed(server)):
+            report.say("nothing was changed")
+            return DIFFERENT
+        timings = _carry_out(server, context, planned) if planned.changes else []
+        trips = server.round_trips
+        checks = _checks(server, context, None) if planned.changes and verify_after else []
         if options.as_json:
-            trips = {"round_trips": server.round_trips, "url": context.base_url}
-            report.result(report.plan_json(planned) | trips)
-        if planned.changes and verify_after:
-            return _verify(server, context, options, None)
-    return OK
+            facts = {"url": context.base_url, "round_trips": trips, "timings": timings}
+            found = [asdict(check) for check in checks]
+            report.result(report.plan_json(planned) | facts | {"checks": found})
+        elif checks:
+            report.show_checks(checks, report.people)
+        if planned.changes:
+            report.ending(context.base_url, context.config.airflow.admin_user, server.address)
+        return DIFFERENT if any(check.outcome == "FAILED" for check in checks) else OK
 
 
 def _agreed(server: Host) -> bool:
@@ -103,31 +109,31 @@ def _agreed(server: Host) -> bool:
         ) from error
 
 
-def _carry_out(server: Host, context: Context, planned: plans.Plan) -> None:
+def _carry_out(server: Host, context: Context, planned: plans.Plan) -> list[Timing]:
     with (
         runlock.held(server, context.facts.last_run, report.say),
         progresses.progress(len(planned.changes)) as progress,
     ):
         engine.carry_out(server, planned, progress)
-    report.ending(context.base_url, context.config.airflow.admin_user, server.address)
+    return progress.timings
 
 
 def verify(options: Options, junit: Path | None) -> int:
     """Run the infrastructure tests against the live server."""
     with reach(options) as (server, context):
-        return _verify(server, context, options, junit)
-
-
-def _verify(server: Host, context: Context, options: Options, junit: Path | None) -> int:
-    from mlops_install import verify as verification
-
-    checks = [verification.drift(plans.make_plan(server, stages(context)))]
-    checks += verification.run(server, context, report.checked, junit)
+        checks = _checks(server, context, junit)
     if options.as_json:
         report.result({"version": 1, "checks": [asdict(check) for check in checks]})
     else:
-        report.show_checks(checks)
-    return DIFFERENT if verification.failed(checks) else OK
+        report.show_checks(checks, report.data)
+    return DIFFERENT if any(check.outcome == "FAILED" for check in checks) else OK
+
+
+def _checks(server: Host, context: Context, junit: Path | None) -> list[Check]:
+    from mlops_install import verification
+
+    drift = verification.drift(plans.make_plan(server, stages(context)))
+    return [drift, *verification.run(server, context, report.checked, junit)]
 
 
 def status(options: Options) -> int:

@@ -15,6 +15,8 @@ from rich.text import Text
 from mlops_install.engine import Event
 from mlops_install.report import people
 
+Timing = dict[str, str | float]
+
 
 @dataclass
 class Progress:
@@ -25,6 +27,8 @@ class Progress:
     stage: str = ""
     done: int = 0
     running: dict[str, tuple[str, float, str]] = field(default_factory=dict)
+    timings: list[Timing] = field(default_factory=list)
+    """Per finished resource: stage, lane, resource, start and seconds."""
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __call__(self, event: Event) -> None:
@@ -43,7 +47,13 @@ class Progress:
         elif event.kind in ("done", "failed"):
             _, since, _ = self.running.pop(event.lane, ("", now, ""))
             self.done += event.kind == "done"
+            self._note(event, since, now - since)
             self._ended(event, now - since)
+
+    def _note(self, event: Event, since: float, seconds: float) -> None:
+        times = {"start": round(since - self.started, 2), "seconds": round(seconds, 2)}
+        where = {"stage": self.stage, "lane": event.lane, "resource": event.text}
+        self.timings.append({**where, **times})
 
     def _ended(self, event: Event, seconds: float) -> None:
         """Print what ended; quick things are only counted."""

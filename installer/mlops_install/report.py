@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from mlops_install.check import Check
 from mlops_install.errors import MlopsError
 from mlops_install.plan import Change, Plan
 
@@ -107,20 +108,20 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]], console: Consol
     console.print(shown)
 
 
-def checked(check: Any) -> None:
+def checked(check: Check) -> None:
     """One check of the verification, as it ends."""
     if not people.is_terminal:
         return
     people.print(Text(f"{check.outcome:7} {check.role}: {check.name}"), end="\r")
 
 
-def show_checks(checks: Sequence[Any]) -> None:
+def show_checks(checks: Sequence[Check], console: Console) -> None:
     """The checks as a table, then the reasons of those that failed."""
     rows = [(c.outcome, c.role, c.name, f"{c.seconds:.1f}s") for c in checks]
-    table(("", "role", "check", "time"), rows, data)
+    table(("", "role", "check", "time"), rows, console)
     bad = [check for check in checks if check.outcome == "FAILED"]
     for check in bad:
-        data.print(Text(f"{check.role}: {check.name}: ", "bold red") + Text(check.reason))
+        console.print(Text(f"{check.role}: {check.name}: ", "bold red") + Text(check.reason))
     word = f"{len(bad)} of {len(checks)} checks failed" if bad else f"all {len(checks)} checks ok"
     people.print(Text(word, "bold red" if bad else "bold green"))
 

@@ -13,37 +13,40 @@ import json
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
-from airflow.models.pool import Pool
-from airflow.providers.fab.auth_manager.cli_commands.utils import get_application_builder
-from airflow.providers_manager import ProvidersManager
-from airflow.utils import db
+os.environ["AIRFLOW__LOGGING__LOGGING_LEVEL"] = "WARNING"  # read on import; each permission would be a line
+os.environ["AIRFLOW__LOGGING__FAB_LOGGING_LEVEL"] = "ERROR"
+
+from airflow.models.pool import Pool  # noqa: E402
+from airflow.providers.fab.auth_manager.cli_commands.utils import get_application_builder  # noqa: E402
+from airflow.providers_manager import ProvidersManager  # noqa: E402
+from airflow.utils import db  # noqa: E402
 
 
-def password_of(user):
+def password_of(user: dict[str, str]) -> str:
     return (Path(os.environ["CREDENTIALS_DIRECTORY"]) / user["credential"]).read_text().strip()
 
 
-def ensure_user(security, user, reset):
+def ensure_user(security: Any, user: dict[str, str], reset: bool) -> None:
+    name = user["username"]
     role = security.find_role(user["role"])
-    found = security.find_user(user["username"])
+    found = security.find_user(name)
     if not found:
-        added = security.add_user(
-            user["username"], user["username"], user["role"], user["email"], role, password_of(user)
-        )
-        if not added:
-            raise SystemExit(f"cannot create user {user['username']}")
-        return print(f"user {user['username']}: created")
+        if not security.add_user(name, name, user["role"], user["email"], role, password_of(user)):
+            raise SystemExit(f"cannot create user {name}")
+        print(f"user {name}: created")
+        return
     if role not in found.roles:
         found.roles = [role]
         security.update_user(found)
-        print(f"user {user['username']}: role {user['role']}")
+        print(f"user {name}: role {user['role']}")
     if reset:
         security.reset_password(found.id, password_of(user))
-        print(f"user {user['username']}: password reset")
+        print(f"user {name}: password reset")
 
 
-def main():
+def main() -> None:
     wanted = json.load(sys.stdin)
     ProvidersManager().initialize_providers_configuration()
     db.upgradedb()

@@ -215,7 +215,8 @@ def test_a_user_with_sudo_is_enough(provisioned: Server) -> None:
 def test_a_sudo_password_is_asked_for_once(provisioned: Server) -> None:
     provisioned.ssh(
         "id -u careful >/dev/null 2>&1 || useradd -m -s /bin/bash careful\n"
-        "echo careful:open-sesame | chpasswd; echo 'careful ALL=(ALL) ALL' > /etc/sudoers.d/careful\n"
+        "echo careful:open-sesame | chpasswd\n"
+        "echo 'careful ALL=(ALL) ALL' > /etc/sudoers.d/careful\n"
         "install -d -o careful -m 0700 ~careful/.ssh\n"
         "install -o careful -m 0600 /root/.ssh/authorized_keys ~careful/.ssh/"
     )

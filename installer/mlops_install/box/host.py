@@ -49,7 +49,7 @@ class Source:
 def apt_sources(codename: str) -> list[Source]:
     """Debian's own mirrors as this machine uses them, for the Debian release `codename`.
 
-    Debian's public mirrors when this machine is not Debian or names none.
+    None when this machine is not Debian or names none: mmdebstrap knows Debian's own.
     """
     root = Path("/etc/apt")
     lines = [root / "sources.list", *sorted(root.glob("sources.list.d/*.list"))]
@@ -60,16 +60,7 @@ def apt_sources(codename: str) -> list[Source]:
             found += parse_deb822(_read(path), own, codename)
         for path in lines:
             found += parse_one_line(_read(path), own, codename)
-    return list(dict.fromkeys(found)) or default_sources(codename)
-
-
-def default_sources(codename: str) -> list[Source]:
-    """Debian's public mirrors."""
-    base = "http://mirror.example/debian"
-    return [
-        Source(base, (codename, f"{codename}-updates"), ("main",)),
-        Source(f"{base}-security", (f"{codename}-security",), ("main",)),
-    ]
+    return list(dict.fromkeys(found))
 
 
 def parse_deb822(text: str, own: str, codename: str) -> list[Source]:
@@ -164,12 +155,12 @@ def environment(variables: Mapping[str, str]) -> str:
 
 
 def index_files(url: str) -> dict[str, str]:
-    """pip's and uv's system-wide settings for the package index `url`; none for the public one.
+    """pip's and uv's system-wide settings for the package index `url`; none without one.
 
     Nor for one in a directory or on a loopback address of this machine: a box cannot reach it.
     """
     reachable = urlsplit(url).scheme in ("http", "https") and _beyond_loopback(url)
-    if not reachable or url.rstrip("/") == "https://index.example/simple":
+    if not reachable:
         return {}
     pip = f"[global]\nindex-url = {url}\n"
     uv = f'[[index]]\nurl = "{url}"\ndefault = true\n'

@@ -28,7 +28,6 @@ HOOK = """
 set -eu
 root=$1
 rm -f "$root"/etc/ssh/ssh_host_* "$root/etc/apt/apt.conf.d/99mmdebstrap"
-rm -f "$root/etc/apt/sources.list"
 : >"$root/etc/machine-id"
 : >"$root/etc/fstab"
 : >"$root/etc/resolv.conf"
@@ -110,6 +109,7 @@ def _mmdebstrap(codename: str, target: Path) -> None:
             *DIE_WITH_US, "mmdebstrap", "--variant=minbase", "--quiet", "--format=directory",
             f"--include={','.join(INCLUDE)}",
             f"--customize-hook=sh {hook} \"$1\"",
+            *(['--customize-hook=rm -f "$1/etc/apt/sources.list"'] if lines else []),
             *(f'--aptopt={name} "{value}"' for name, value in options.items()),
             "--dpkgopt=force-unsafe-io",
             codename, str(target), *lines,

@@ -103,14 +103,12 @@ class Services(Resource[ServicesState]):
             yield Run(sh("systemctl", "enable", "-q", unit))
         if now.active and now.inputs == wanted:
             return
-        if not now.active:
-            yield Run(
-                f"{sh('systemctl', 'reset-failed', unit)} 2>/dev/null || true\n"
-                + sh("systemctl", "start", unit),
-                title=sh("systemctl", "start", unit),
-            )
-        else:
-            yield Run(sh("systemctl", "restart", unit))
+        # What apt started since the plan was made runs from older inputs: only restart helps.
+        act = sh("systemctl", "restart" if now.active or wanted else "start", unit)
+        failed = (
+            "" if now.active else f"{sh('systemctl', 'reset-failed', unit)} 2>/dev/null || true\n"
+        )
+        yield Run(failed + act, title=act)
 
     def explain(self) -> str:
         units = (word for unit in self.units for word in ("-u", unit))

@@ -1,9 +1,7 @@
 """Verification: the shipped infrastructure tests (testinfra) against the live server."""
 
 import io
-from collections.abc import Sequence
 from contextlib import redirect_stdout
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,23 +9,12 @@ import pytest
 from testinfra.backend.base import BaseBackend
 from testinfra.host import Host as TestinfraHost
 
+from mlops_install.check import Check
 from mlops_install.context import Context
 from mlops_install.host import Host
 from mlops_install.plan import Plan
 
 TESTS = Path(__file__).parent / "infra_tests"
-
-
-@dataclass(frozen=True)
-class Check:
-    """One check: `outcome` is ok, FAILED or skipped; `reason` one line; `details` the rest."""
-
-    role: str
-    name: str
-    outcome: str
-    seconds: float
-    reason: str = ""
-    details: str = ""
 
 
 class Backend(BaseBackend):  # type: ignore[misc]
@@ -87,11 +74,6 @@ def run(host: Host, context: Context, watch: Any, junit: Path | None = None) -> 
     if not plugin.checks or code not in (0, 1):
         return [Check("verify", "the tests start", "FAILED", 0, "no check ran", said.getvalue())]
     return plugin.checks
-
-
-def failed(checks: Sequence[Check]) -> bool:
-    """Whether a check failed."""
-    return any(check.outcome == "FAILED" for check in checks)
 
 
 def _check(report: pytest.TestReport) -> Check:

@@ -1,0 +1,86 @@
+"""Killed at any moment, the installer carries on when it is run again.
+
+CHAOS_SEED repeats a series of moments, CHAOS_ROUNDS sets how many there are.
+"""
+
+import os
+import random
+import signal
+import time
+
+import pytest
+from mlops_install import box
+from server import Server, add_tasks, wait_for
+
+pytestmark = [pytest.mark.box, pytest.mark.slow]
+
+SEED = int(os.environ.get("CHAOS_SEED") or random.randrange(10**6))
+ROUNDS = int(os.environ.get("CHAOS_ROUNDS") or 3)
+KINDS = ("installer", "connection", "server")
+LONGEST = 90.0  # seconds; about what a cold provision takes
+# The sshd processes of all logins but our own.
+KILL_LOGINS = """
+for p in /proc/[0-9]*; do
+  case "$(tr '\\0' ' ' 2>/dev/null < $p/cmdline)" in
+    sshd*@notty*) [ ${p#/proc/} = $PPID ] || kill -9 ${p#/proc/} ;;
+  esac
+done
+"""
+
+
+def rounds() -> list[object]:
+    """Kind, moment and system of each round, from the seed."""
+    chance = random.Random(SEED)
+    systems = list(box.SYSTEMS)
+    found = []
+    for number in range(ROUNDS):
+        moment = round(chance.uniform(0.5, LONGEST), 1)
+        kind, system = KINDS[number % 3], systems[number % 2]
+        found.append(pytest.param(system, kind, moment, id=f"{SEED}-{number}-{kind}-{moment}"))
+    return found
+
+
+@pytest.mark.parametrize(("system", "kind", "moment"), rounds())
+def test_it_carries_on_when_it_was_killed(bare: Server, kind: str, moment: float) -> None:
+    first = bare.start("apply", "--yes", "--no-verify")
+    time.sleep(moment)
+    early = first.poll() is None
+    if kind == "installer":
+        first.send_signal(signal.SIGKILL)
+    elif kind == "connection":
+        bare.ssh(KILL_LOGINS)
+    else:
+        box.power_off(bare.name)
+    said = first.communicate(timeout=120)[0].splitlines()
+    if kind == "connection" and early:
+        assert first.returncode == 1, said[-5:]
+        assert any("the connection to" in line and "broke" in line for line in said), said[-5:]
+    if kind == "server":
+        box.up(bare.name, bare.box.system, ephemeral=True)
+    hit = bare.ssh("grep -c . /var/log/mlops/install.log 2>/dev/null || echo 0")
+
+    again = bare.cli("apply", "--yes")
+    print(
+        f"\nseed {SEED}: {kind} killed after {moment} s ({'at work' if early else 'at its end'},"
+        f" {hit} lines in the log, last said: {said[-1].strip() if said else 'nothing'});"
+        f" the next run took {again.seconds:.0f} s"
+    )
+    assert again.returncode == 0, again.output
+    assert "checks ok" in again.output or "nothing to do" in again.output
+    assert bare.cli("plan").returncode == 0
+    if "nothing to do" in again.output:
+        verified = bare.cli("verify")
+        assert verified.returncode == 0, verified.output
+
+
+@pytest.mark.parametrize("system", ["debian-12"])
+def test_a_server_that_loses_power_at_work_comes_back(tasks: Server) -> None:
+    """The whole box is gone while tasks run; they run again, without help."""
+    naps = [tasks.nap(20).started() for _ in range(2)]
+    box.power_off(tasks.name)
+    box.up(tasks.name, tasks.box.system, ephemeral=True)
+    add_tasks(tasks)
+    for nap in naps:
+        nap.started(times=2, timeout=120)
+        assert nap.ended() == "success"
+    wait_for(lambda: tasks.cli("plan").returncode == 0, "an empty plan", 60, 2)

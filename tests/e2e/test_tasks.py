@@ -1,0 +1,99 @@
+"""Tasks outlive what happens to the services around them, and run once."""
+
+import re
+
+import pytest
+from server import Nap, Server, answers, wait_for
+
+pytestmark = [
+    pytest.mark.box,
+    pytest.mark.slow,
+    pytest.mark.parametrize("system", ["debian-13"]),
+]
+
+
+def assert_ran_once(nap: Nap) -> None:
+    assert nap.ended() == "success"
+    assert nap.tries == 1
+    assert len(nap.starts) == 1, nap.starts
+
+
+def processes_of(server: Server, unit: str) -> list[str]:
+    """Numbers of the processes in the unit's control group, its tasks among them."""
+    group = f"/sys/fs/cgroup$(systemctl show -P ControlGroup {unit})/cgroup.procs"
+    return server.ssh(f"cat {group} 2>/dev/null || true").split()
+
+
+def test_a_task_survives_the_stop_of_its_scheduler(tasks: Server) -> None:
+    nap = tasks.nap(45).started()
+    unit = nap.scheduler
+    try:
+        tasks.ssh(f"systemctl stop --no-block {unit}")
+        wait_for(lambda: tasks.ssh(f"systemctl is-active {unit} || true") == "deactivating",
+                 "the stop", 10)  # fmt: skip
+        other = tasks.nap(0)
+        assert other.ended() == "success", "the other scheduler goes on"
+        assert other.scheduler != unit
+        assert nap.state == "running", "its scheduler waits for it"
+        assert_ran_once(nap)
+        wait_for(lambda: tasks.ssh(f"systemctl is-active {unit} || true") == "inactive",
+                 "the scheduler's end", 30)  # fmt: skip
+        assert tasks.ssh(f"systemctl show -P Result {unit}") == "success"
+    finally:
+        tasks.apply()
+
+
+def test_two_schedulers_bind_no_common_port(tasks: Server) -> None:
+    ports = []
+    for number in (1, 2):
+        numbers = "|".join(processes_of(tasks, f"airflow-scheduler@{number}"))
+        lines = tasks.ssh(f"ss -Hltnp | grep -E 'pid=({numbers}),' || true").splitlines()
+        ports.append({re.split(r"\s+", line)[3] for line in lines})
+    assert ports == [{"127.0.0.1:8974"}, {"127.0.0.1:8975"}]
+
+
+def test_the_task_of_a_crashed_scheduler_runs_again_within_a_minute(tasks: Server) -> None:
+    nap = tasks.nap(20).started()
+    unit = nap.scheduler
+    before = processes_of(tasks, unit)
+    tasks.ssh(f"kill -9 $(systemctl show -P MainPID {unit})")
+    took = wait_for(lambda: len(nap.starts) == 2, "the second try", 60)
+    print(f"\nrecovered in {took:.0f} s")
+    alive = tasks.ssh(f"for p in {' '.join(before)}; do [ ! -d /proc/$p ] || echo $p; done")
+    assert alive == "", "a process of the dead scheduler is left"
+    assert nap.ended() == "success"
+    assert len(nap.starts) == 2
+    wait_for(lambda: tasks.ssh(f"systemctl is-active {unit} || true") == "active", "its return")
+
+
+def test_a_restart_of_the_api_server_kills_no_task(tasks: Server) -> None:
+    nap = tasks.nap(30).started()
+    tasks.ssh("systemctl restart airflow-api-server")
+    took = wait_for(lambda: answers(tasks), "the API", 90)
+    print(f"\nthe API answered {took:.0f} s after its restart")
+    assert_ran_once(nap)
+
+
+def test_an_api_server_that_is_away_kills_no_task(tasks: Server) -> None:
+    """Longer than three heartbeats of Airflow's default, after which a task kills itself."""
+    nap = tasks.nap(20).started()
+    try:
+        tasks.ssh("systemctl stop airflow-api-server; sleep 35")
+        assert nap.state == "running"
+    finally:
+        tasks.ssh("systemctl start airflow-api-server")
+    assert_ran_once(nap)
+
+
+def test_a_restart_of_postgres_leaves_a_working_system(tasks: Server) -> None:
+    tasks.ssh("systemctl restart 'postgresql@*'")
+    wait_for(lambda: answers(tasks), "the API", 60)
+    nap = tasks.nap(1)
+    assert nap.ended() == "success"
+    query = (
+        "select count(*) from job where job_type = 'SchedulerJob' and state = 'running'"
+        " and latest_heartbeat > now() - interval '15 seconds'"
+    )
+    wait_for(lambda: tasks.sql(query) == "2", "both schedulers", 60)
+    done = tasks.cli("verify")
+    assert done.returncode == 0, done.output

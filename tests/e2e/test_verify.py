@@ -1,0 +1,150 @@
+"""Verification tells what is broken, by the check that is about it and with the reason."""
+
+import time
+import xml.etree.ElementTree as ElementTree
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from server import Server, wait_for
+
+pytestmark = [
+    pytest.mark.box,
+    pytest.mark.slow,
+    pytest.mark.parametrize("system", ["debian-12"]),
+]
+
+PSQL = "cd /; runuser -u postgres -- psql -XqAt -d airflow -c"
+EXPIRE = (
+    "cd /etc/mlops/tls; address=$(echo $SSH_CONNECTION | cut -d' ' -f3)\n"
+    "openssl req -x509 -key key.pem -days 1 -out certificate.pem -subj /CN=$address"
+    " -addext subjectAltName=IP:$address 2>/dev/null; systemctl reload nginx"
+)
+OTHER_KEY = "/etc/systemd/system/airflow-api-server.service.d"
+
+
+@dataclass(frozen=True)
+class Fault:
+    """`breaks` and `mends` are shell scripts; without `mends` an apply must put it right."""
+
+    name: str
+    breaks: str
+    role: str
+    check: str
+    reason: str
+    mends: str = ""
+    sign: str = ""
+    """SQL that is true once Airflow has noticed."""
+
+
+FAULTS = [
+    Fault(
+        "a scheduler is stopped",
+        "systemctl stop airflow-scheduler@2",
+        "airflow", "every scheduler has a fresh heartbeat", "no fresh heartbeat: scheduler-2",
+    ),
+    Fault(
+        "a scheduler hangs",
+        "systemctl kill -s STOP airflow-scheduler@1",
+        "airflow", "every scheduler has a fresh heartbeat", "no fresh heartbeat: scheduler-1",
+        mends="systemctl kill -s CONT airflow-scheduler@1",
+        sign="select bool_or(latest_heartbeat < now() - interval '61 seconds') from job"
+        " where job_type = 'SchedulerJob' and state = 'running'",
+    ),
+    Fault(
+        "the triggerer is stopped",
+        "systemctl stop airflow-triggerer",
+        "airflow", "services run[airflow-triggerer]", "airflow-triggerer does not run",
+    ),
+    Fault(
+        "the API server takes other tokens",
+        f"mkdir -p {OTHER_KEY}; printf '[Service]\\nLoadCredential=jwt_secret:%s\\n'"
+        f" /etc/mlops/secrets/session_key > {OTHER_KEY}/other.conf\n"
+        "systemctl daemon-reload; systemctl restart airflow-api-server",
+        "airflow", "a canary run goes through each scheduler", "the canary run ended as failed",
+        mends=f"rm -r {OTHER_KEY}; systemctl daemon-reload;"
+        " systemctl restart airflow-api-server",
+    ),
+    Fault(
+        "a DAG file is broken",
+        "echo 'from no_such_module import dag' > /opt/mlops/dags/broken.py",
+        "airflow", "dags parse without errors", "no_such_module",
+        mends="rm /opt/mlops/dags/broken.py",
+        sign="select count(*) = 1 from import_error",
+    ),
+    Fault(
+        "PostgreSQL is stopped",
+        "systemctl stop 'postgresql@*'",
+        "postgres", "it runs", "does not run",
+    ),
+    Fault(
+        "Airflow's role is a superuser",
+        f"{PSQL} 'alter role airflow superuser'",
+        "postgres", "the role has no power", "t",
+    ),
+    Fault(
+        "nginx is stopped",
+        "systemctl stop nginx",
+        "proxy", "nginx runs and its config is right", "nginx does not run",
+    ),
+    Fault(
+        "nginx lets the execution API through",
+        "sed -i 's#location /execution {#location /other {#'"
+        " /etc/nginx/sites-available/mlops.conf; systemctl reload nginx",
+        "proxy", "the execution api is not reachable[/execution/health]", "200",
+    ),
+    Fault(
+        "the certificate ends soon",
+        EXPIRE,
+        "proxy", "the certificate lasts and fits", "the certificate ends within a week",
+    ),
+    Fault(
+        "a secret can be read by everybody",
+        "chmod 0644 /etc/mlops/secrets/jwt_secret",
+        "base", "secrets are for root only[jwt secret]", "can be read by others",
+    ),
+    Fault(
+        "Airflow opens a port to the network",
+        "systemd-run -q --unit=leak --uid=airflow python3 -m http.server 8795 -d /usr/share/doc",
+        "base", "only the proxy listens on the network", "open to the network: 0.0.0.0:8795",
+        mends="systemctl stop leak",
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name.replace(" ", "-"))
+def test_it_finds_that(fault: Fault, tasks: Server) -> None:
+    try:
+        tasks.ssh(fault.breaks)
+        if fault.sign:
+            wait_for(lambda: tasks.sql(fault.sign) == "t", "the sign", 90, 1)
+        done = tasks.cli("verify", "--json")
+        assert done.returncode == 2, done.output
+        failed = {
+            (c["role"], c["name"]): c for c in done.json["checks"] if c["outcome"] == "FAILED"
+        }
+        print(f"\n{done.seconds:.0f} s; failed: {', '.join(sorted(name for _, name in failed))}")
+        assert (fault.role, fault.check) in failed, failed
+        assert fault.reason in failed[fault.role, fault.check]["reason"], failed
+    finally:
+        if fault.mends:
+            tasks.ssh(fault.mends)
+        tasks.apply()
+    assert tasks.cli("plan").returncode == 0
+
+
+def test_a_healthy_server_passes_and_a_report_is_written(tasks: Server, tmp_path: Path) -> None:
+    report = tmp_path / "report.xml"
+    tasks.sql("select 1")
+    wait_for(lambda: tasks.sql("select count(*) = 0 from import_error") == "t", "the parser", 90)
+    begin = time.monotonic()
+    done = tasks.cli("verify", "--json", "--junit", report)
+    assert done.returncode == 0, done.output
+    print(f"\nverified in {time.monotonic() - begin:.1f} s")
+    checks = done.json["checks"]
+    assert {check["outcome"] for check in checks} == {"ok"}
+    assert {check["role"] for check in checks} == {"plan", "airflow", "base", "postgres", "proxy"}
+    suite = ElementTree.parse(report).getroot().find("testsuite")
+    assert suite is not None
+    assert (suite.get("failures"), suite.get("errors")) == ("0", "0")
+    assert len(suite.findall("testcase")) == len(checks) - 1, "all but the plan's"
