@@ -1,4 +1,4 @@
-"""Render the server's files with default values for plain.sh: render_plain.py OUTPUT [NAME=VALUE ...]"""
+"""Render the server's files for plain.sh: render_plain.py OUTPUT [NAME=VALUE ...]"""
 
 import shutil
 import sys

@@ -11,7 +11,7 @@ from mlops_install.render import render
 from mlops_install.resource import AnyResource
 from mlops_install.resources.airflow import Answers, Contents, User
 from mlops_install.resources.file import Directory, File, Link
-from mlops_install.resources.systemd import Services
+from mlops_install.resources.systemd import Services, UnitFile
 from mlops_install.resources.venv import Uv, Venv
 from mlops_install.roles.base import NETWORK
 
@@ -65,7 +65,6 @@ def configuration(context: Context) -> Iterator[AnyResource]:
     yield Link("/opt/mlops/airflow/current", venv_path(context))
     yield FirstLink("/srv/mlops/workflows/current", f"{RELEASES}/empty")
     yield File("/etc/mlops/airflow.cfg", _cfg(context), 0o640, group="airflow")
-    yield Link("/var/lib/mlops/airflow/config", "/opt/mlops/lib/airflow_config")
     yield from _helpers()
     yield from _units(context)
     heads = json.loads(lock(f"airflow-{context.config.airflow.version}.json"))
@@ -131,7 +130,7 @@ def _units(context: Context) -> Iterator[AnyResource]:
     services = [f"{unit}.service" for unit in UNITS]
     for unit in (*services, "airflow-scheduler@.service", "airflow.target", "airflow.slice"):
         text = _unit(context, unit, _inputs(context, unit))
-        yield File(f"/etc/systemd/system/{unit}", text)
+        yield UnitFile(f"/etc/systemd/system/{unit}", text)
 
 
 def _unit(context: Context, unit: str, inputs: str) -> str:

@@ -11,7 +11,7 @@ from mlops_install.resources.certificates import Authorities
 from mlops_install.resources.file import Directory, File, Link
 from mlops_install.resources.packages import Packages
 from mlops_install.resources.secret import Secret
-from mlops_install.resources.systemd import NOTE, Services
+from mlops_install.resources.systemd import NOTE, Services, UnitFile
 from mlops_install.resources.user import SystemUser
 from pydantic import SecretStr
 
@@ -62,7 +62,7 @@ def habits(context: Context) -> Iterator[AnyResource]:
     journald = render("base/journald.conf", journal_max=base.journal_max)
     yield File("/etc/systemd/journald.conf.d/mlops.conf", journald)
     inputs = short(journald)
-    yield File(
+    yield UnitFile(
         "/etc/systemd/system/systemd-journald.service.d/mlops.conf",
         render("base/inputs.conf", inputs=inputs, note=NOTE),
     )
@@ -74,7 +74,8 @@ def habits(context: Context) -> Iterator[AnyResource]:
 def network(context: Context) -> str:
     """Shell text that tells downloads how to reach the world."""
     base, bundle = context.config.base, "/etc/ssl/certs/ca-certificates.crt"
-    variables = {"SSL_CERT_FILE": bundle, "PIP_CERT": bundle, "UV_CACHE_DIR": "/var/cache/mlops/uv"}
+    variables = {"SSL_CERT_FILE": bundle, "PIP_CERT": bundle, "UV_CACHE_DIR": "/var/cache/mlops/uv",
+                 "UV_HTTP_TIMEOUT": "120", "PIP_DEFAULT_TIMEOUT": "120"}  # fmt: skip
     if base.http_proxy:
         proxy = _with_login(base.http_proxy, base.http_proxy_user, context.given.proxy_password)
         variables |= {"http_proxy": proxy, "https_proxy": proxy, "no_proxy": _no_proxy(context)}

@@ -8,7 +8,7 @@ from mlops_install.render import render
 from mlops_install.resource import AnyResource
 from mlops_install.resources.certificates import SelfSigned
 from mlops_install.resources.file import Directory, File, Link
-from mlops_install.resources.systemd import NOTE, Services
+from mlops_install.resources.systemd import NOTE, Services, UnitFile
 
 CERTIFICATE, KEY = "/etc/mlops/tls/certificate.pem", "/etc/mlops/tls/key.pem"
 SITE = "/etc/nginx/sites-available/mlops.conf"
@@ -45,7 +45,7 @@ def site(context: Context) -> Iterator[AnyResource]:
     key = context.given.certificate_key
     secret = key.get_secret_value() if key else ""
     inputs = short(text, context.given.certificate or "", secret)
-    yield File(
+    yield UnitFile(
         "/etc/systemd/system/nginx.service.d/mlops.conf",
         render("base/inputs.conf", inputs=inputs, note=NOTE),
     )

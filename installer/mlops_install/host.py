@@ -6,7 +6,7 @@ command line; what follows on stdin is for the script. Every `open` is one round
 
 import contextlib
 import getpass
-import io
+import os
 import subprocess
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
@@ -52,7 +52,9 @@ class Host(ABC):
     _password: str | None = None
 
     def _command(self, text: str) -> str:
-        return f"{self._sudo}{sh('bash', '-c', text)}"
+        # sudo drops the variable that tells by which address we came; the URL follows from it.
+        keep = 'env SSH_CONNECTION="${SSH_CONNECTION-}" '
+        return f"{self._sudo}{keep}{sh('bash', '-c', text)}"
 
     def _secret_line(self) -> str:
         return "" if self._password is None else f"{self._password}\n"
@@ -191,8 +193,9 @@ class Ssh(Host):
 def ask_password(prompt: str) -> str:
     """Ask on the terminal; without one, say what to do instead."""
     try:
+        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))
         return getpass.getpass(prompt)
-    except (EOFError, io.UnsupportedOperation) as error:
+    except (EOFError, OSError) as error:
         raise HostError(
             "sudo wants a password and there is no terminal to ask on",
             fix="run it in a terminal, or let the user sudo without a password",

@@ -5,6 +5,7 @@ here, also for the jump hosts on the way.
 """
 
 import contextlib
+import logging
 import socket
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,8 @@ class _AcceptNew(paramiko.MissingHostKeyPolicy):
 
 def connect(target: str, ssh_config: Path | None, accept_new: bool, timeout: int) -> Any:
     """An open fabric connection. Raises `HostError`."""
+    # What goes wrong is told once, by the exception.
+    logging.getLogger("paramiko").addHandler(logging.NullHandler())
     connection = _connection(target, ssh_config, timeout)
     _check_host_keys(connection, accept_new)
     try:

@@ -10,7 +10,7 @@ from mlops_install import box
 from server import Server
 
 pytestmark = [pytest.mark.box, pytest.mark.slow]
-PASSWORDS = {"WALLS_PROXY": "hush'proxy+/", "WALLS_INDEX": "hush@index"}
+PASSWORDS = {"WALLS_PROXY": "hush9'proxy+/", "WALLS_INDEX": "hush9@index"}
 CONFIG = """\
 [base]
 http_proxy = "http://{gateway}:{proxy}"
@@ -60,10 +60,10 @@ def test_a_server_behind_walls_is_provisioned_and_no_password_is_left_about(wall
     shown = done.output + again.output + walled.ssh("journalctl --no-pager")
     shown += walled.ssh("cat /var/log/mlops/install.log")
     assert not [password for password in PASSWORDS.values() if password in shown]
-    assert "hush" not in shown
+    assert "hush9" not in shown
     readable = walled.ssh(
-        "find /etc /opt /var /srv /usr/local /root /tmp -xdev -type f -size -1M -print0"
-        " | xargs -0 grep -lsI 'hush' | xargs -r stat -c '%a %n'"
+        "find /etc /opt /var /srv /usr/local /root /tmp -xdev -type f -size -1024k -print0"
+        " | xargs -0 grep -lsI 'hush9' | xargs -r stat -c '%a %n'"
     ).split("\n")
     assert [line for line in readable if line], "the logins must be somewhere"
     assert not [line for line in readable if line and not line.startswith("600 ")]
@@ -74,5 +74,5 @@ def test_a_wrong_password_says_so_and_goes_no_further(walled, monkeypatch):
     done = walled.cli("apply", "--yes")
     assert done.returncode == 1
     assert "407" in done.output
-    assert "hush" not in done.output
+    assert "hush9" not in done.output
     assert "absent" in walled.ssh("[ -e /opt/mlops/airflow ] || echo absent")

@@ -11,11 +11,8 @@ from server import Done, Server, run, wait_for
 ROOT = Path(__file__).parents[2]
 UNIT = "/etc/systemd/system/airflow-triggerer.service"
 
-pytestmark = [
-    pytest.mark.box,
-    pytest.mark.slow,
-    pytest.mark.parametrize("system", ["debian-12"]),
-]
+pytestmark = [pytest.mark.box, pytest.mark.slow]
+on_debian_12 = pytest.mark.parametrize("system", ["debian-12"])
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +52,7 @@ def test_it_holds_everything_that_is_shipped(wheel: Path) -> None:
     assert not [name for name in names if "test_e2e" in name or name.startswith("tests/")]
 
 
+@on_debian_12
 def test_it_puts_a_server_right_and_verifies_it(program: Path, provisioned: Server) -> None:
     provisioned.ssh(f"rm {UNIT}; systemctl stop airflow-triggerer; rm -rf /opt/mlops/uv")
     options = ["-F", str(provisioned.ssh_config), "-c", str(provisioned.config)]
@@ -73,6 +71,7 @@ def test_it_puts_a_server_right_and_verifies_it(program: Path, provisioned: Serv
     assert "apply" in run([str(program), "--help"], provisioned.folder).stdout
 
 
+@on_debian_12
 def test_a_server_can_install_itself(wheel: Path, provisioned: Server) -> None:
     """`local`: the wheel on the server, which is its own target."""
     copied = f"/root/{wheel.name}"

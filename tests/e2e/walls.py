@@ -5,26 +5,24 @@ hands on what this machine's package index has.
 """
 
 import base64
-import json
-import re
 import select
 import socket
 import ssl
 import subprocess
 import threading
-import urllib.parse
 import urllib.request
+from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import ClassVar
 
 from mlops_install.box import host
+from pip._internal.models.index import PyPI
 
 
+@cache
 def upstream_index() -> str:
     """The simple API that pip uses on this machine."""
-    from pip._internal.models.index import PyPI
-
     answer = subprocess.run(["pip", "config", "get", "global.index-url"], capture_output=True)
     return answer.stdout.decode().strip().rstrip("/") or str(PyPI.simple_url)
 
@@ -113,19 +111,13 @@ class Index(Guarded):
         if kind == "simple":
             self.answer(self.page(rest.strip("/")), "application/vnd.pypi.simple.v1+json")
         else:
-            about = ".metadata" if rest.endswith(".metadata") else ""
-            url = urllib.parse.unquote(re.sub("/[^/]*$", "", rest)) + about
-            with DIRECT.open(url, timeout=120) as got:
+            with DIRECT.open(f"https://{rest}", timeout=120) as got:
                 self.answer(got.read(), "application/octet-stream")
 
     def page(self, project: str) -> bytes:
         request = urllib.request.Request(f"{upstream_index()}/{project}/", headers=self.kinds)
         with DIRECT.open(request, timeout=60) as got:
-            page = json.load(got)
-        for file in page["files"]:
-            file["url"] = f"/files/{urllib.parse.quote(file['url'], safe='')}/{file['filename']}"
-            file.pop("provenance", None)
-        return json.dumps(page).encode()
+            return got.read().replace(b'"https://', b'"/files/')
 
 
 DIRECT = urllib.request.build_opener()
@@ -144,12 +136,24 @@ def pump(one: socket.socket, other: socket.socket) -> None:
             return
 
 
+class Quiet(ThreadingHTTPServer):
+    """Clients may hang up at any time."""
+
+    request_queue_size = 128
+
+    def handle_error(self, *_: object) -> None:
+        """Whether it mattered, the client's own outcome tells."""
+
+
 def serve(kind: type[Guarded], address: str, login: str, context: ssl.SSLContext | None = None):
     """A server of the kind at `address`, on a free port, until its `shutdown`."""
-    server = ThreadingHTTPServer((address, 0), kind)
+    server = Quiet((address, 0), kind)
     server.login, server.seen = login, []
     if context:
-        server.socket = context.wrap_socket(server.socket, server_side=True)
+        # The handshake belongs to the thread of the request, not to the one that accepts.
+        server.socket = context.wrap_socket(
+            server.socket, server_side=True, do_handshake_on_connect=False
+        )
     threading.Thread(target=server.serve_forever, daemon=True).start()
     return server
 

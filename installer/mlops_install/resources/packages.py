@@ -6,6 +6,17 @@ from dataclasses import dataclass
 from mlops_install.resource import Resource, Run, Step
 from mlops_install.shell import sh
 
+CONFIGURE = """\
+deadline=$((SECONDS + {timeout}))
+until said=$(dpkg --configure -a --force-confdef --force-confold 2>&1); do
+  pid=$(echo "$said" | sed -n 's/.* locked by another process with pid \\([0-9]*\\).*/\\1/p')
+  [ -n "$pid" ] || {{ echo "$said"; exit 1; }}
+  echo "apt is locked. It is held by process $pid ($(cat /proc/$pid/comm 2>/dev/null))"
+  [ $SECONDS -lt $deadline ] || {{ echo "gave up after {timeout} s: apt is locked"; exit 1; }}
+  sleep 3
+done
+echo "$said"
+"""
 UPDATE = """\
 deadline=$((SECONDS + {timeout}))
 until said=$({apt} update 2>&1); do
@@ -57,7 +68,7 @@ class Packages(Resource[PackagesState]):
     def change(self, current: PackagesState | None) -> Iterator[Step]:
         states = current.packages if current else {}
         missing = [name for name in self.names if states.get(name) != "installed"]
-        yield Run("dpkg --configure -a --force-confdef --force-confold")
+        yield Run(CONFIGURE.format(timeout=self.lock_timeout), "dpkg --configure -a")
         yield Run(UPDATE.format(apt=self._apt(), timeout=self.lock_timeout), "apt-get update")
         install = ("install", "-y", "-q", "--no-install-recommends", "--fix-broken")
         yield Run(f"{self._apt()} {sh(*install, *missing)}", sh("apt-get", *install, *missing))

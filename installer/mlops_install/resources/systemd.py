@@ -9,11 +9,20 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from mlops_install.resource import ABSENT, Resource, Run, Step
+from mlops_install.resources.file import File, FileState
 from mlops_install.shell import sh
 
 STAMPS = "/run/mlops-install"
 NOTE = f"ExecStartPost=+/bin/sh -c 'mkdir -p {STAMPS}; echo \"$MLOPS_INPUTS\" > {STAMPS}/%n.inputs'"
 ENABLED = {"enabled", "enabled-runtime", "static", "generated", "indirect", "alias"}
+
+
+class UnitFile(File):
+    """A unit or drop-in, which systemd reads again at once: its services may be right already."""
+
+    def change(self, current: FileState | None) -> Iterator[Step]:
+        yield from super().change(current)
+        yield Run("systemctl daemon-reload")
 
 
 @dataclass(frozen=True)
