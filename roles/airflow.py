@@ -8,7 +8,7 @@ from pathlib import Path
 from mlops_install.context import Context
 from mlops_install.digest import short
 from mlops_install.render import render
-from mlops_install.resource import AnyResource
+from mlops_install.resource import ABSENT, AnyResource
 from mlops_install.resources.airflow import Answers, Contents, User
 from mlops_install.resources.file import Directory, File, Link
 from mlops_install.resources.systemd import Services, UnitFile
@@ -99,7 +99,7 @@ class FirstLink(Link):
     """A link that is made once; where it points afterwards is somebody else's business."""
 
     def probe(self) -> str:
-        return f"[ ! -L {self.path} ] || echo {self.target}"
+        return f"test -L {self.path} || exit {ABSENT}\necho {self.target}"
 
 
 def _cfg(context: Context) -> str:

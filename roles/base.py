@@ -9,6 +9,7 @@ from mlops_install.render import render
 from mlops_install.resource import AnyResource
 from mlops_install.resources.certificates import Authorities
 from mlops_install.resources.file import Directory, File, Link
+from mlops_install.resources.locale import Locale
 from mlops_install.resources.packages import Packages
 from mlops_install.resources.secret import Secret
 from mlops_install.resources.systemd import NOTE, Services, UnitFile
@@ -31,8 +32,9 @@ RANDOM = {
 def packages(context: Context) -> tuple[str, ...]:
     """Debian packages of this role; a time daemon that is there already is kept."""
     time = () if context.facts.time_daemon else ("systemd-timesyncd",)
+    locales = () if context.config.base.locale.startswith("C.") else ("locales",)
     return ("ca-certificates", "curl", "git", "iproute2", "openssl", "procps", "python3",
-            "python3-pip-whl", "tzdata", *time)  # fmt: skip
+            "python3-pip-whl", "tzdata", *time, *locales)  # fmt: skip
 
 
 def system(context: Context, names: tuple[str, ...]) -> Iterator[AnyResource]:
@@ -55,10 +57,12 @@ def system(context: Context, names: tuple[str, ...]) -> Iterator[AnyResource]:
 
 
 def habits(context: Context) -> Iterator[AnyResource]:
-    """Time, journal, cleaning up."""
+    """Time, language, journal, cleaning up."""
     base = context.config.base
     yield Link("/etc/localtime", f"/usr/share/zoneinfo/{base.timezone}")
     yield File("/etc/timezone", base.timezone + "\n")
+    yield Locale(base.locale)
+    yield File("/etc/default/locale", f"LANG={base.locale}\n")
     journald = render("base/journald.conf", journal_max=base.journal_max)
     yield File("/etc/systemd/journald.conf.d/mlops.conf", journald)
     inputs = short(journald)

@@ -95,8 +95,18 @@ def apply(options: Options, *, yes: bool, verify_after: bool, full: bool) -> int
         elif checks:
             report.show_checks(checks, report.people)
         if planned.changes:
-            report.ending(context.base_url, context.config.airflow.admin_user, server.address)
+            report.ending(
+                context.base_url, context.config.airflow.admin_user, _login(options, server)
+            )
         return DIFFERENT if any(check.outcome == "FAILED" for check in checks) else OK
+
+
+def _login(options: Options, server: Host) -> str:
+    """How to run a command on the server by hand."""
+    if isinstance(server, Local):
+        return "sudo"
+    config = f"-F {options.ssh_config} " if options.ssh_config else ""
+    return f"ssh {config}{server.address} sudo"
 
 
 def _agreed(server: Host) -> bool:

@@ -13,7 +13,7 @@ import typer
 from mlops_install import __version__
 from mlops_install.errors import MlopsError
 
-app = typer.Typer(add_completion=False, no_args_is_help=False, rich_markup_mode=None)
+app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 box = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(box, name="box", help="Disposable servers on this machine (Linux, as root).")
 

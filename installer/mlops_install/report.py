@@ -134,9 +134,8 @@ def ask(question: str) -> bool:
     return input().strip().lower() in ("y", "yes")
 
 
-def ending(url: str, user: str, address: str) -> None:
-    """Where to go from here."""
-    where = "sudo cat /etc/mlops/secrets/admin_password"
-    show = where if address == "local" else f"ssh {address} {where}"
-    for name, value in (("Airflow", url), ("user", user), ("password", f"`{show}`")):
+def ending(url: str, user: str, login: str) -> None:
+    """Where to go from here; `login` runs a command on the server as root."""
+    show = f"`{login} cat /etc/mlops/secrets/admin_password`"
+    for name, value in (("Airflow", url), ("user", user), ("password", show)):
         people.print(Text(f"{name:9}", "bold") + Text(value))

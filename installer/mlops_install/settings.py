@@ -55,6 +55,12 @@ class Base(Section):
         pattern=r"^[A-Za-z0-9_+/-]+$",
         description="Time zone of the server and default of Airflow's schedules.",
     )
+    locale: str = Field(
+        "C.UTF-8",
+        pattern=r"^(C|[a-z]{2,3}_[A-Z]{2})\.UTF-8$",
+        description="Language of messages and sorting, such as de_CH.UTF-8. Airflow and its"
+        " database stay at C.UTF-8.",
+    )
     packages: list[str] = Field(
         [], description="Further Debian packages to install.", examples=[["git-lfs"]]
     )
@@ -66,8 +72,7 @@ class Base(Section):
     )
     apt_mirror: Url | None = Field(
         None,
-        description="Debian mirror for our own apt calls, instead of the server's sources;"
-        " `{suite}` is not needed.",
+        description="Debian mirror for our own apt calls, instead of the server's sources.",
         examples=["https://mirror.example.org/debian"],
     )
     apt_security_mirror: Url | None = Field(

@@ -49,14 +49,14 @@ class Status:
 
 def gather(host: Host, context: Context) -> Status:
     """Ask the server."""
-    units, jobs, tasks, disk, runs = probe.ask(host, _scripts(context))
+    version, units, jobs, tasks, disk, runs = probe.ask(host, _scripts(context))
     facts = context.facts
     lines = [
         Line(
             "server", f"{facts.os_id} {facts.os_version}, {facts.cpus} CPUs, {facts.memory_mb} MiB"
         ),
         Line("url", context.base_url),
-        Line("airflow", context.config.airflow.version),
+        Line("airflow", version.text.strip() or "not installed", bool(version.text.strip())),
         *(_unit(line) for line in units.text.splitlines() if line.strip()),
         *(_job(line) for line in jobs.text.splitlines() if line.strip()),
         Line("tasks", ", ".join(tasks.text.replace("|", " ").split("\n")).strip(", ") or "none"),
@@ -73,6 +73,8 @@ def _scripts(context: Context) -> list[str]:
              *(f"airflow-scheduler@{i}" for i in range(1, number + 1))]  # fmt: skip
     shown = f'for u in {" ".join(units)}; do echo "$u $(systemctl is-active $u)"; done'
     return [
+        "ls -d /opt/mlops/airflow/current/lib/python3*/site-packages/apache_airflow-*.dist-info"
+        " 2>/dev/null | sed 's/.*apache_airflow-\\(.*\\).dist-info/\\1/'; true",
         shown,
         f"{sql(JOBS, database='airflow')} || true",
         f"{sql(TASKS, database='airflow')} || true",
