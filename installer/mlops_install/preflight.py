@@ -4,12 +4,12 @@ from collections.abc import Iterator
 
 from mlops_install.errors import PreflightError
 from mlops_install.facts import Facts
+from mlops_install.resources.postgres import MARK
 from mlops_install.settings import Config
 
 SUPPORTED = {("debian", "12"), ("debian", "13")}
 MIN_MEMORY_MB = 1900
 MIN_DISK_MB = 4000
-MARK = "mlops-install"
 
 
 def check(config: Config, facts: Facts) -> None:

@@ -105,7 +105,7 @@ def _explain(error: Exception, target: str, connection: Any) -> HostError:
             fix="if the server was really made anew, remove its old key with "
             f"`ssh-keygen -R {_known_name(connection)}`; if not, somebody may be in between",
         )
-    if isinstance(error, AuthenticationException):
+    if isinstance(error, AuthenticationException) or "No authentication methods" in str(error):
         return HostError(
             f"{where} refused to let {connection.user} in: {error}",
             fix=f"try `ssh {target}`; set the user, or the key by IdentityFile in the ssh config "

@@ -20,6 +20,10 @@ EXPIRE = (
     "openssl req -x509 -key key.pem -days 1 -out certificate.pem -subj /CN=$address"
     " -addext subjectAltName=IP:$address 2>/dev/null; systemctl reload nginx"
 )
+RESTART = (
+    "systemctl restart airflow-api-server\n"
+    "until curl --noproxy '*' -sf -o /dev/null http://127.0.0.1:8080/api/v2/version; do sleep 1; done"
+)
 OTHER_KEY = "/etc/systemd/system/airflow-api-server.service.d"
 
 
@@ -60,10 +64,9 @@ FAULTS = [
         "the API server takes other tokens",
         f"mkdir -p {OTHER_KEY}; printf '[Service]\\nLoadCredential=jwt_secret:%s\\n'"
         f" /etc/mlops/secrets/session_key > {OTHER_KEY}/other.conf\n"
-        "systemctl daemon-reload; systemctl restart airflow-api-server",
+        f"systemctl daemon-reload; {RESTART}",
         "airflow", "a canary run goes through each scheduler", "the canary run ended as failed",
-        mends=f"rm -r {OTHER_KEY}; systemctl daemon-reload;"
-        " systemctl restart airflow-api-server",
+        mends=f"rm -r {OTHER_KEY}; systemctl daemon-reload; {RESTART}",
     ),
     Fault(
         "a DAG file is broken",

@@ -129,7 +129,9 @@ def _inner_pid(pid: int) -> str:
 
 
 def _pids(name: str) -> list[int]:
-    files = [file for group in _groups(name) for file in group.glob("**/cgroup.procs")]
+    # os.walk, unlike glob, minds no group that vanishes while it looks.
+    folders = [Path(folder) for group in _groups(name) for folder, _, _ in os.walk(group)]
+    files = [folder / "cgroup.procs" for folder in folders]
     return sorted({int(pid) for file in files for pid in _words(file)} - {0})
 
 
@@ -166,7 +168,7 @@ def _delegate(group: Path) -> None:
 
 def _remove_groups(name: str) -> None:
     for group in _groups(name):
-        for directory in sorted(group.glob("**/"), reverse=True):
+        for directory in [Path(folder) for folder, _, _ in os.walk(group, topdown=False)]:
             _remove_group(directory)
 
 

@@ -3,11 +3,12 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from mlops_install.preflight import MARK
 from mlops_install.resource import ABSENT, Resource, Run, Step
 from mlops_install.shell import as_user, sh
 
 SOCKET = "/run/postgresql/.s.PGSQL.5432"
+MARK = "mlops-install"
+"""Comment by which a role is known to be ours."""
 
 
 def sql(*statements: str, user: str = "postgres", database: str = "postgres") -> str:
