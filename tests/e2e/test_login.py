@@ -8,7 +8,7 @@ import pytest
 from mlops_install import box
 from server import Server, environment, run
 
-pytestmark = pytest.mark.box
+pytestmark = [pytest.mark.box, pytest.mark.parametrize("system", ["debian-12"])]
 HOST = """\
 Host {alias}
   HostName {address}
@@ -16,11 +16,6 @@ Host {alias}
   UserKnownHostsFile {known_hosts}
 {more}
 """
-
-
-@pytest.fixture(scope="module")
-def system() -> str:
-    return "debian-12"
 
 
 def write(server: Server, *blocks: str) -> None:

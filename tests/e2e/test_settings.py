@@ -6,12 +6,7 @@ import subprocess
 import pytest
 from server import Server
 
-pytestmark = pytest.mark.box
-
-
-@pytest.fixture(scope="module")
-def system() -> str:
-    return "debian-13"
+pytestmark = [pytest.mark.box, pytest.mark.parametrize("system", ["debian-13"])]
 
 
 def append(server: Server, text: str) -> None:

@@ -22,7 +22,8 @@ EXPIRE = (
 )
 RESTART = (
     "systemctl restart airflow-api-server\n"
-    "until curl --noproxy '*' -sf -o /dev/null http://127.0.0.1:8080/api/v2/version; do sleep 1; done"
+    "until curl --noproxy '*' -sfo /dev/null http://127.0.0.1:8080/api/v2/version\n"
+    "do sleep 1; done"
 )
 OTHER_KEY = "/etc/systemd/system/airflow-api-server.service.d"
 

@@ -104,20 +104,21 @@ class Services(Resource[ServicesState]):
         yield Run("systemctl daemon-reload")
         for unit in sorted(now.keys() - self.units.keys()):
             yield Run(sh("systemctl", "disable", "--now", unit))
-        for unit, wanted in self.units.items():
-            yield from self._steps(unit, wanted, now.get(unit, UnitState(False, False)))
-
-    def _steps(self, unit: str, wanted: str, now: UnitState) -> Iterator[Step]:
-        if not now.enabled:
-            yield Run(sh("systemctl", "enable", "-q", unit))
-        if now.active and now.inputs == wanted:
-            return
+        if disabled := [u for u in self.units if not (u in now and now[u].enabled)]:
+            yield Run(sh("systemctl", "enable", "-q", *disabled))
+        down = [u for u in self.units if not (u in now and now[u].active)]
         # What apt started since the plan was made runs from older inputs: only restart helps.
-        act = sh("systemctl", "restart" if now.active or wanted else "start", unit)
-        failed = (
-            "" if now.active else f"{sh('systemctl', 'reset-failed', unit)} 2>/dev/null || true\n"
-        )
-        yield Run(failed + act, title=act)
+        yield from self._start("restart", [unit for unit in down if self.units[unit]])
+        yield from self._start("start", [unit for unit in down if not self.units[unit]])
+        for unit, wanted in self.units.items():
+            if unit not in down and now[unit].inputs != wanted:
+                yield Run(sh("systemctl", "restart", unit))
+
+    def _start(self, verb: str, units: list[str]) -> Iterator[Step]:
+        if units:
+            start = sh("systemctl", verb, *units)
+            failed = sh("systemctl", "reset-failed", *units)
+            yield Run(f"{failed} 2>/dev/null || true\n{start}", title=start)
 
     def explain(self) -> str:
         units = (word for unit in self.units for word in ("-u", unit))
