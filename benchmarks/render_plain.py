@@ -15,7 +15,6 @@ DEFAULTS = {
     "parallelism": 8,
     "api_workers": 2,
     "base_url": "https://mlops.test",
-    "hostname": "mlops.test",
     "certificate": "/etc/mlops/tls/fullchain.pem",
     "certificate_key": "/etc/mlops/tls/privkey.pem",
     "drain_timeout_seconds": 3600,

@@ -65,7 +65,7 @@ def plain(folder: Path) -> float:
     """Seconds of the plain shell script on a bare box."""
     server = make(SYSTEM, folder)
     name = server.box.address
-    sys.argv[1:] = [str(folder / "plain"), f"base_url=https://{name}", f"hostname={name}"]
+    sys.argv[1:] = [str(folder / "plain"), f"base_url=https://{name}"]
     render_plain.main()
     script = ROOT / "benchmarks" / "plain.sh"
     (folder / "plain" / script.name).write_bytes(script.read_bytes())

@@ -13,6 +13,7 @@ from mlops_install.resources.airflow import Answers, Contents, User
 from mlops_install.resources.file import Directory, File, Link
 from mlops_install.resources.systemd import Services, UnitFile
 from mlops_install.resources.venv import Uv, Venv
+from mlops_install.roles import proxy
 from mlops_install.roles.base import NETWORK
 
 PYTHON = {"12": "3.11", "13": "3.13"}
@@ -89,7 +90,8 @@ def services(context: Context) -> Iterator[AnyResource]:
     own = _inputs(context, "airflow-scheduler@.service")
     yield Services("airflow-scheduler@1…", dict.fromkeys(schedulers, own), "airflow-scheduler@*")
     yield Answers(
-        context.server_name,
+        context.base_url,
+        short(*inputs.values(), own, proxy.inputs(context)),
         (*(f"scheduler-{i}" for i in range(1, number + 1)), "DagProcessorJob", "TriggererJob"),
         (*(f"{unit}.service" for unit in UNITS), *schedulers, "nginx.service"),
     )

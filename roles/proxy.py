@@ -32,21 +32,28 @@ def certificate(context: Context) -> Iterator[AnyResource]:
 
 def site(context: Context) -> Iterator[AnyResource]:
     """nginx serves Airflow, and nothing else."""
-    text = render(
-        "proxy/mlops.conf",
-        hostname=context.server_name,
-        certificate=CERTIFICATE,
-        certificate_key=KEY,
-    )
-    yield File(SITE, text)
+    yield File(SITE, _site(context))
     yield Link("/etc/nginx/sites-enabled/mlops.conf", SITE)
     # Masked, not removed: on a bare server it comes with the package after the plan is made.
     yield Link("/etc/nginx/sites-enabled/default", "/dev/null")
-    key = context.given.certificate_key
-    secret = key.get_secret_value() if key else ""
-    inputs = short(text, context.given.certificate or "", secret)
     yield UnitFile(
         "/etc/systemd/system/nginx.service.d/mlops.conf",
-        render("base/inputs.conf", inputs=inputs, note=NOTE),
+        render("base/inputs.conf", inputs=inputs(context), note=NOTE),
     )
-    yield Services("of the proxy", {"nginx.service": inputs})
+    yield Services("of the proxy", {"nginx.service": inputs(context)})
+
+
+def inputs(context: Context) -> str:
+    """What nginx is started from: the site and the user's certificate."""
+    key = context.given.certificate_key
+    secret = key.get_secret_value() if key else ""
+    return short(_site(context), context.given.certificate or "", secret)
+
+
+def _site(context: Context) -> str:
+    return render(
+        "proxy/mlops.conf",
+        base_url=context.base_url,
+        certificate=CERTIFICATE,
+        certificate_key=KEY,
+    )

@@ -12,7 +12,7 @@ from mlops_install import engine, facts, preflight, report, runlock
 from mlops_install import plan as plans
 from mlops_install import progress as progresses
 from mlops_install.check import Check
-from mlops_install.context import Context
+from mlops_install.context import Context, Given
 from mlops_install.errors import ConfigError
 from mlops_install.host import Host, Local, Ssh, ask_password
 from mlops_install.progress import Timing
@@ -34,17 +34,20 @@ class Options:
 
 
 @contextmanager
-def reach(options: Options) -> Iterator[tuple[Host, Context]]:
-    """Read the config, log in, and find out what the server is."""
+def reach(options: Options, *, given: Given | None = None) -> Iterator[tuple[Host, Context]]:
+    """Read the config, log in, and find out what the server is.
+
+    `given` stands for the files and secrets that the config names, where they are not needed.
+    """
     config = configs.load(options.config)
-    given = contexts.given(config)
+    given = given or contexts.given(config)
     server = _host(options, config)
     with contextlib.closing(server):
         if isinstance(server, Ssh):
             server.connect()
         found = facts.gather(server, ask_password)
         preflight.check(config, found)
-        yield server, contexts.make(config, found, given)
+        yield server, contexts.make(config, found, given, server.reached)
 
 
 def _host(options: Options, config: Config) -> Host:
@@ -94,10 +97,8 @@ def apply(options: Options, *, yes: bool, verify_after: bool, full: bool) -> int
             report.result(report.plan_json(planned) | facts | {"checks": found})
         elif checks:
             report.show_checks(checks, report.people)
-        if planned.changes:
-            report.ending(
-                context.base_url, context.config.airflow.admin_user, _login(options, server)
-            )
+        user = context.config.airflow.admin_user
+        report.ending(context.base_url, user, _login(options, server))
         return DIFFERENT if any(check.outcome == "FAILED" for check in checks) else OK
 
 
@@ -106,7 +107,8 @@ def _login(options: Options, server: Host) -> str:
     if isinstance(server, Local):
         return "sudo"
     config = f"-F {options.ssh_config} " if options.ssh_config else ""
-    return f"ssh {config}{server.address} sudo"
+    name, _, port = server.address.partition(":")
+    return f"ssh {config}{f'-p {port} ' if port else ''}{name} sudo"
 
 
 def _agreed(server: Host) -> bool:
@@ -150,7 +152,7 @@ def status(options: Options) -> int:
     """What runs on the server, and how it is."""
     from mlops_install import status as statuses
 
-    with reach(options) as (server, context):
+    with reach(options, given=Given()) as (server, context):
         found = statuses.gather(server, context)
     if options.as_json:
         report.result(found.as_json())

@@ -4,14 +4,18 @@ Heavy libraries are imported by the command that needs them.
 """
 
 import os
+import re
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
 from mlops_install import __version__
 from mlops_install.errors import MlopsError
+
+if TYPE_CHECKING:
+    from mlops_install import actions
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 box = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
@@ -35,18 +39,57 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Data for machines on s
 FullOption = Annotated[bool, typer.Option("--full", help="Show the text of new files too.")]
 
 
-def run() -> None:
-    """Run the command line; every error of ours ends here."""
-    try:
-        app()
-    except MlopsError as problem:
-        from mlops_install import report
+YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
-        report.error(problem)
-        sys.exit(1)
+
+def run() -> None:
+    """Run the command line; every error of ours ends here, with exit code 1."""
+    try:
+        sys.exit(app(standalone_mode=False))
+    except MlopsError as problem:
+        _stop(problem)
     except KeyboardInterrupt:
         sys.stderr.write("\nstopped; what was done is kept: run the same command again\n")
         os._exit(130)
+    except Exception as problem:
+        # A mistake in the words of the command line; typer does not export their base class.
+        if not hasattr(problem, "format_message"):
+            raise
+        _stop(_usage(problem.format_message()))
+
+
+def _usage(message: str) -> MlopsError:
+    found = re.search(r"No such command '([^']*[@.:][^']*)'", message)
+    fix = f"`mlops-install apply {found[1]}`?" if found else "see `mlops-install --help`"
+    return MlopsError(message.rstrip("."), fix=fix)
+
+
+def _stop(problem: MlopsError) -> NoReturn:
+    from mlops_install import report
+
+    report.error(problem)
+    sys.exit(1)
+
+
+def _options(
+    context: typer.Context,
+    host: str | None,
+    config: Path | None,
+    ssh_config: Path | None,
+    accept_new: bool,
+    as_json: bool,
+) -> "actions.Options":
+    """What was said after the command, and before it."""
+    from mlops_install import actions
+
+    before = context.obj or {}
+    return actions.Options(
+        host,
+        config or before.get("config"),
+        ssh_config or before.get("ssh_config"),
+        accept_new or before.get("accept_new", False),
+        as_json or before.get("as_json", False),
+    )
 
 
 @app.callback(invoke_without_command=True)
@@ -57,78 +100,88 @@ def default(
     ssh_config: SshOption = None,
     accept_new_host_key: AcceptOption = False,
     as_json: JsonOption = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
-) -> None:
+    yes: YesOption = False,
+) -> int:
     """One command turns a fresh Debian server into a verified Airflow 3 platform."""
+    context.obj = {"config": config, "ssh_config": ssh_config, "as_json": as_json, "yes": yes}
+    context.obj["accept_new"] = accept_new_host_key
     if version:
         typer.echo(f"mlops-install {__version__}")
     elif context.invoked_subcommand is None:
-        apply(None, config, ssh_config, accept_new_host_key, as_json, yes=yes)
+        return apply(context)
+    return 0
 
 
 @app.command()
 def apply(
+    context: typer.Context,
     host: HostArgument = None,
     config: ConfigOption = None,
     ssh_config: SshOption = None,
     accept_new_host_key: AcceptOption = False,
     as_json: JsonOption = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
-    no_verify: Annotated[bool, typer.Option(help="Do not verify after a change.")] = False,
+    yes: YesOption = False,
+    no_verify: Annotated[
+        bool, typer.Option("--no-verify", help="Do not verify after a change.")
+    ] = False,
     full: FullOption = False,
-) -> None:
+) -> int:
     """Show the plan, ask, carry it out, verify. Run it again for every change and upgrade."""
     from mlops_install import actions
 
-    options = actions.Options(host, config, ssh_config, accept_new_host_key, as_json)
-    sys.exit(actions.apply(options, yes=yes, verify_after=not no_verify, full=full))
+    options = _options(context, host, config, ssh_config, accept_new_host_key, as_json)
+    yes = yes or context.obj["yes"]
+    return actions.apply(options, yes=yes, verify_after=not no_verify, full=full)
 
 
 @app.command()
 def plan(
+    context: typer.Context,
     host: HostArgument = None,
     config: ConfigOption = None,
     ssh_config: SshOption = None,
     accept_new_host_key: AcceptOption = False,
     as_json: JsonOption = False,
     full: FullOption = False,
-) -> None:
+) -> int:
     """Show what apply would do; exit code 2 when that is something."""
     from mlops_install import actions
 
-    options = actions.Options(host, config, ssh_config, accept_new_host_key, as_json)
-    sys.exit(actions.plan(options, full=full))
+    options = _options(context, host, config, ssh_config, accept_new_host_key, as_json)
+    return actions.plan(options, full=full)
 
 
 @app.command()
 def verify(
+    context: typer.Context,
     host: HostArgument = None,
     config: ConfigOption = None,
     ssh_config: SshOption = None,
     accept_new_host_key: AcceptOption = False,
     as_json: JsonOption = False,
     junit: Annotated[Path | None, typer.Option(help="Write a JUnit report.")] = None,
-) -> None:
+) -> int:
     """Run the infrastructure tests against the live server; exit code 2 when one fails."""
     from mlops_install import actions
 
-    options = actions.Options(host, config, ssh_config, accept_new_host_key, as_json)
-    sys.exit(actions.verify(options, junit))
+    options = _options(context, host, config, ssh_config, accept_new_host_key, as_json)
+    return actions.verify(options, junit)
 
 
 @app.command()
 def status(
+    context: typer.Context,
     host: HostArgument = None,
     config: ConfigOption = None,
     ssh_config: SshOption = None,
     accept_new_host_key: AcceptOption = False,
     as_json: JsonOption = False,
-) -> None:
+) -> int:
     """What runs on the server, and how it is; exit code 2 when something is down."""
     from mlops_install import actions
 
-    options = actions.Options(host, config, ssh_config, accept_new_host_key, as_json)
-    sys.exit(actions.status(options))
+    options = _options(context, host, config, ssh_config, accept_new_host_key, as_json)
+    return actions.status(options)
 
 
 @app.command()

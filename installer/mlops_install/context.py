@@ -60,11 +60,13 @@ class Context:
     facts: Facts
     given: Given
     sizing: Sizing
+    reached: str
+    """The name or address by which we reached the server."""
 
     @property
     def server_name(self) -> str:
         """Name or address in the URL."""
-        return self.config.proxy.server_name or self.facts.address or self.facts.hostname
+        return self.config.proxy.server_name or self.facts.server_name or self.reached
 
     @property
     def base_url(self) -> str:
@@ -73,6 +75,6 @@ class Context:
         return f"https://{name}"
 
 
-def make(config: Config, facts: Facts, read: Given) -> Context:
+def make(config: Config, facts: Facts, read: Given, reached: str) -> Context:
     """Put together what is known."""
-    return Context(config, facts, read, size(config, facts))
+    return Context(config, facts, read, size(config, facts), reached)

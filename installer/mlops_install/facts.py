@@ -18,7 +18,7 @@ limit=$(cat /sys/fs/cgroup/memory.max 2>/dev/null); case $limit in ''|max) ;; *)
 say disk_mb "$(df -Pm /opt 2>/dev/null | awk 'NR == 2 {print $4}')"
 say var_mb "$(df -Pm /var | awk 'NR == 2 {print $4}')"
 say init "$(cat /proc/1/comm)"
-say address "${SSH_CONNECTION:+$(echo "$SSH_CONNECTION" | cut -d' ' -f3)}"
+say server_name "$(cat /var/lib/mlops/server_name 2>/dev/null)"
 say installed "$(cat /var/lib/mlops/installed 2>/dev/null)"
 say time_daemon "$(dpkg-query -W -f '${db:Status-Status} ${Package}\n' chrony ntpsec openntpd \
   2>/dev/null | awk '$1 == "installed" {print $2; exit}')"
@@ -51,7 +51,7 @@ class Facts:
     disk_mb: int
     var_mb: int
     init: str
-    address: str
+    server_name: str
     installed: str
     last_run: str
     time_daemon: str
@@ -88,7 +88,7 @@ def parse(text: str) -> Facts:
         disk_mb=int(found["disk_mb"] or found["var_mb"]),
         var_mb=int(found["var_mb"]),
         init=found["init"],
-        address=found["address"],
+        server_name=found["server_name"],
         installed=found["installed"],
         last_run=found["last_run"],
         time_daemon=found["time_daemon"],

@@ -31,6 +31,9 @@ class Host(ABC):
     """A server, on which scripts run as root."""
 
     address: str
+    """What the user calls it."""
+    reached: str
+    """The name or address by which it is reached."""
     round_trips: int = 0
 
     @abstractmethod
@@ -54,9 +57,7 @@ class Host(ABC):
     _password: str | None = None
 
     def _command(self, text: str) -> str:
-        # sudo drops the variable that tells by which address we came; the URL follows from it.
-        keep = 'env SSH_CONNECTION="${SSH_CONNECTION-}" '
-        return f"{self._sudo}{keep}{sh('bash', '-c', text)}"
+        return f"{self._sudo}{sh('bash', '-c', text)}"
 
     def _secret_line(self) -> str:
         return "" if self._password is None else f"{self._password}\n"
@@ -111,6 +112,9 @@ class Local(Host):
     """This machine."""
 
     address = "local"
+
+    def __init__(self) -> None:
+        self.reached = socket.getfqdn()
 
     def _start(self, command: str) -> Session:
         pipe = subprocess.PIPE
@@ -175,6 +179,7 @@ class Ssh(Host):
 
         ssh_config, accept_new, timeout = self._options
         self._connection = sshlogin.connect(self.address, ssh_config, accept_new, timeout)
+        self.reached = self._connection.host
         transport = self._connection.client.get_transport()
         transport.set_keepalive(KEEPALIVE)
         # A server that was unplugged never answers: give up after a minute, not after TCP's 15.

@@ -33,9 +33,11 @@ class Progress:
 
     def __call__(self, event: Event) -> None:
         with self.lock:
-            self._take(event)
+            line = self._take(event)
+        if line:  # printed without the lock, which the live display takes while it prints
+            people.print(line)
 
-    def _take(self, event: Event) -> None:
+    def _take(self, event: Event) -> Text | None:
         now = time.monotonic()
         if event.kind == "stage":
             self.stage, self.running = event.lane, {}
@@ -48,22 +50,23 @@ class Progress:
             _, since, _ = self.running.pop(event.lane, ("", now, ""))
             self.done += event.kind == "done"
             self._note(event, since, now - since)
-            self._ended(event, now - since)
+            return self._ended(event, now - since)
+        return None
 
     def _note(self, event: Event, since: float, seconds: float) -> None:
         times = {"start": round(since - self.started, 2), "seconds": round(seconds, 2)}
         where = {"stage": self.stage, "lane": event.lane, "resource": event.text}
         self.timings.append({**where, **times})
 
-    def _ended(self, event: Event, seconds: float) -> None:
-        """Print what ended; quick things are only counted."""
+    def _ended(self, event: Event, seconds: float) -> Text | None:
+        """The line of what ended; quick things are only counted."""
         at = f"{time.monotonic() - self.started:6.1f}s"
         count = f"{self.done}/{self.total}"
         if event.kind == "failed":
-            people.print(Text(f"{at}  failed  {self.stage}: {event.text}", "bold red"))
-        elif seconds > 1 or self.done == self.total:
-            line = f"{at}  {count:>7}  {self.stage}: {event.text} ({seconds:.1f} s)"
-            people.print(Text(line))
+            return Text(f"{at}  failed  {self.stage}: {event.text}", "bold red")
+        if seconds > 1 or self.done == self.total:
+            return Text(f"{at}  {count:>7}  {self.stage}: {event.text} ({seconds:.1f} s)")
+        return None
 
     def __rich__(self) -> Group:
         with self.lock:

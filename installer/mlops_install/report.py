@@ -57,7 +57,8 @@ def plan_lines(plan: Plan, *, full: bool) -> Iterator[Text]:
 def _change_lines(change: Change, full: bool) -> Iterator[Text]:
     new = _is_new(change)
     yield Text(f"  {'+' if new else '~'} {change.resource.name}", "green" if new else "yellow")
-    for difference in () if new else change.differences:
+    shown = [d for d in change.differences if not (change.text and d.key == "sha256")]
+    for difference in () if new else shown:
         name = f"{difference.key}: " if difference.key else ""
         yield Text(f"      {name}{difference.old} → {difference.new}")
     for line in change.text.splitlines() if full or not new else ():

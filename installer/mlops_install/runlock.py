@@ -52,9 +52,7 @@ def held(host: Host, last_run: str, say: Callable[[str], None]) -> Iterator[None
     """
     since = datetime.now(UTC).isoformat(timespec="seconds")
     who = f"{getpass.getuser()} from {socket.gethostname()} since {since}"
-    script = SCRIPT.format(
-        run=RUN_DIR, who=sh(who), lease=LEASE, wait=WAIT, run_id=sh(f"{since} {who}")
-    )
+    script = SCRIPT.format(run=RUN_DIR, who=sh(who), lease=LEASE, wait=WAIT, run_id=sh(who))
     with contextlib.closing(host.open(script)) as session:
         _get(session, last_run, say)
         stop = threading.Event()

@@ -147,8 +147,8 @@ class Airflow(Section):
         None,
         ge=1,
         le=256,
-        description="Tasks at a time in each scheduler. Default: four per CPU, 8 to 32, as far as"
-        " the memory goes.",
+        description="Tasks at a time in each scheduler. Default: four per CPU, 8 to 32, fewer"
+        " where memory is short.",
         examples=[16],
     )
     api_workers: int | None = Field(
@@ -176,7 +176,8 @@ class Proxy(Section):
     server_name: str | None = Field(
         None,
         pattern=r"^[A-Za-z0-9.:-]+$",
-        description="Name or address in the URL. Default: the address that you log in to.",
+        description="Name or address in the URL. Default: the one by which the server was reached"
+        " the first time.",
         examples=["ml.example.org"],
     )
     certificate: str | None = Field(

@@ -43,12 +43,16 @@ def size(config: Config, facts: Facts) -> Sizing:
 
 def _parallelism(schedulers: int, facts: Facts) -> int:
     fits = facts.memory_mb // 4 // WORKER_MB // schedulers
-    return _clamp(min(4 * facts.cpus, fits), 4, 32)
+    return max(4, min(_clamp(4 * facts.cpus, 8, 32), fits))
 
 
 def _connections(schedulers: int, api_workers: int) -> int:
-    """15 per scheduler, 30 per API process, dag-processor, triggerer (sync and async pools)."""
-    return 15 * schedulers + 30 * (api_workers + 1) + 30 + 30 + 20
+    """15 per scheduler, 30 per API process, dag-processor, triggerer (sync and async pools).
+
+    With room for two more schedulers, in hundreds: another number restarts PostgreSQL.
+    """
+    most = 15 * (schedulers + 2) + 30 * (api_workers + 1) + 30 + 30 + 20
+    return -(-most // 100) * 100
 
 
 def _clamp(value: int, low: int, high: int) -> int:

@@ -71,8 +71,8 @@ FAULTS = [
     ),
     Fault(
         "a DAG file is broken",
-        "echo 'from no_such_module import dag' > /opt/mlops/dags/broken.py",
-        "airflow", "dags parse without errors", "no_such_module",
+        "echo 'from airflow.no_such import dag' > /opt/mlops/dags/broken.py",
+        "airflow", "dags parse without errors", "airflow.no_such",
         mends="rm /opt/mlops/dags/broken.py",
         sign="select count(*) = 1 from import_error",
     ),
@@ -84,7 +84,7 @@ FAULTS = [
     Fault(
         "Airflow's role is a superuser",
         f"{PSQL} 'alter role airflow superuser'",
-        "postgres", "the role has no power", "t",
+        "postgres", "the role has no power", "is a superuser",
     ),
     Fault(
         "nginx is stopped",
@@ -95,7 +95,8 @@ FAULTS = [
         "nginx lets the execution API through",
         "sed -i 's#location /execution {#location /other {#'"
         " /etc/nginx/sites-available/mlops.conf; systemctl reload nginx",
-        "proxy", "the execution api is not reachable[/execution/health]", "200",
+        "proxy", "the execution api is not reachable[/execution/health]",
+        "/execution/health answers 200",
     ),
     Fault(
         "the certificate ends soon",

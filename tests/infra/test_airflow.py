@@ -66,7 +66,8 @@ def test_other_components_have_a_fresh_heartbeat(host, job):
 
 
 def test_a_client_gets_a_token_through_https(canary, context):
-    assert canary["version"]["version"] == context.config.airflow.version
+    found = canary["version"]["version"]
+    assert found == context.config.airflow.version, f"it is Airflow {found}"
 
 
 def test_airflow_says_it_is_healthy(canary):
@@ -90,7 +91,7 @@ def test_its_log_can_be_read_through_the_api(canary):
     assert all(run["log"] for run in canary["runs"]), "a canary's log is not there"
 
 
-def test_no_secret_is_in_a_scheduler_s_environment(host):
+def test_no_secret_is_in_the_environment_of_a_scheduler(host):
     show = "tr '\\0' '\\n' < /proc/$p/environ"
     environ = host.run(
         f"for p in $(pgrep -u airflow -f 'airflow scheduler'); do {show}; done"

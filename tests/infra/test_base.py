@@ -19,13 +19,14 @@ def test_the_clock_is_kept(host):
 
 def test_the_time_zone_is_as_wanted(host, context):
     wanted = context.config.base.timezone
-    assert host.file("/etc/localtime").linked_to.endswith(wanted)
+    found = host.file("/etc/localtime").linked_to
+    assert found.endswith(wanted), f"it is {found}"
 
 
 def test_the_service_user_cannot_log_in(host):
     user = host.user("airflow")
     assert user.exists, "there is no user airflow"
-    assert user.shell == "/usr/sbin/nologin"
+    assert user.shell == "/usr/sbin/nologin", f"its shell is {user.shell}"
     assert user.uid < 1000, "airflow is not a system user"
 
 
@@ -35,7 +36,7 @@ def test_secrets_are_for_root_only(host, name):
     assert file.exists, f"{file.path} is gone"
     assert (file.user, file.mode) == ("root", 0o600), f"{file.path} can be read by others"
     assert file.size > 16, f"{file.path} is empty or short"
-    assert host.file("/etc/mlops/secrets").mode == 0o700
+    assert host.file("/etc/mlops/secrets").mode == 0o700, "others may enter /etc/mlops/secrets"
 
 
 def test_only_the_proxy_listens_on_the_network(host):
@@ -55,4 +56,5 @@ def test_the_disk_has_room(host):
 
 def test_the_journal_is_bounded(host, context):
     wanted = f"SystemMaxUse={context.config.base.journal_max}"
-    assert wanted in host.file("/etc/systemd/journald.conf.d/mlops.conf").content_string
+    found = host.file("/etc/systemd/journald.conf.d/mlops.conf").content_string
+    assert wanted in found, f"{wanted} is not set"

@@ -14,7 +14,8 @@ def test_it_runs(host, context):
 
 
 def test_airflow_gets_in_without_a_password(host):
-    assert sql(host, "select current_user", user="airflow") == "airflow"
+    found = sql(host, "select current_user", user="airflow")
+    assert found == "airflow", f"airflow is {found}"
 
 
 def test_others_do_not(host):
@@ -23,18 +24,21 @@ def test_others_do_not(host):
 
 
 def test_there_is_no_tcp(host):
-    assert sql(host, "show listen_addresses") == ""
+    addresses = sql(host, "show listen_addresses")
+    assert not addresses, f"it listens on {addresses}"
 
 
 def test_the_role_has_no_power(host):
     row = "select rolsuper or rolcreatedb or rolcreaterole from pg_roles where rolname = 'airflow'"
-    assert sql(host, row) == "f"
+    assert sql(host, row) == "f", "airflow may create roles or databases, or is a superuser"
 
 
 def test_settings_are_in_force(host, context):
-    assert sql(host, "show max_connections") == str(context.sizing.max_connections)
-    assert sql(host, "select count(*) from pg_settings where pending_restart") == "0"
+    found = sql(host, "show max_connections")
+    assert found == str(context.sizing.max_connections), f"max_connections is {found}"
+    pending = sql(host, "select count(*) from pg_settings where pending_restart")
+    assert pending == "0", f"{pending} settings wait for a restart"
 
 
 def test_pages_have_checksums(host):
-    assert sql(host, "show data_checksums") == "on"
+    assert sql(host, "show data_checksums") == "on", "pages have no checksums"

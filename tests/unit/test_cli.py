@@ -84,8 +84,34 @@ def test_a_name_that_does_not_resolve(tmp_path):
 
 def test_an_unknown_command_suggests_one():
     answer = run("aply")
-    assert answer.returncode != 0
+    assert answer.returncode == 1
     assert "apply" in answer.stderr
+
+
+def test_a_server_in_the_place_of_a_command():
+    answer = run("root@ml.example.org")
+    assert answer.returncode == 1
+    assert "`mlops-install apply root@ml.example.org`?" in answer.stderr
+
+
+def test_an_unknown_option_is_no_drift():
+    answer = run("plan", "--nope")
+    assert answer.returncode == 1
+    assert "--nope" in answer.stderr
+
+
+@pytest.mark.parametrize("command", ["apply", "plan", "verify", "status"])
+def test_options_count_before_the_command_too(command, tmp_path):
+    answer = run("-c", f"{tmp_path}/no.toml", command, "root@nowhere.invalid")
+    assert answer.returncode == 1
+    assert f"cannot read {tmp_path}/no.toml" in answer.stderr
+
+
+@pytest.mark.parametrize("command", ["apply", "plan", "verify", "status", "init", "box"])
+def test_every_command_has_help(command):
+    answer = run(command, "--help")
+    assert answer.returncode == 0
+    assert "Usage" in answer.stdout
 
 
 def test_no_colours_in_a_pipe(tmp_path):

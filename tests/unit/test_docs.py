@@ -32,7 +32,7 @@ memory_mb=8000
 disk_mb=50000
 var_mb=50000
 init=systemd
-address=192.0.2.7
+server_name=
 installed=
 time_daemon=
 last_run=
@@ -66,7 +66,12 @@ def text(name: str) -> str:
 def contexts() -> list[context.Context]:
     """Both systems, with the defaults and with everything that adds something."""
     return [
-        context.make(config.parse(wanted, "t"), facts.parse(FACTS.format(version=version)), given)
+        context.make(
+            config.parse(wanted, "t"),
+            facts.parse(FACTS.format(version=version)),
+            given,
+            "192.0.2.7",
+        )
         for version in ("12", "13")
         for wanted, given in (("", context.Given()), (EVERYTHING, GIVEN))
     ]

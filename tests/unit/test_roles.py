@@ -24,7 +24,7 @@ memory_mb=8000
 disk_mb=50000
 var_mb=50000
 init=systemd
-address=192.0.2.7
+server_name=
 installed=
 time_daemon=
 last_run=
@@ -37,7 +37,9 @@ def server(**changes: object) -> facts.Facts:
 
 
 def make(config: str = "", given: context.Given | None = None, **changes: object):
-    return context.make(parse(config, "t"), server(**changes), given or context.Given())
+    return context.make(
+        parse(config, "t"), server(**changes), given or context.Given(), "192.0.2.7"
+    )
 
 
 def resources(made: context.Context):

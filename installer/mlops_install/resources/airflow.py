@@ -6,8 +6,10 @@ from dataclasses import dataclass
 
 from mlops_install.resource import ABSENT, Resource, Run, Step
 from mlops_install.resources.postgres import SOCKET, ask_sql
+from mlops_install.resources.systemd import STAMPS
 from mlops_install.shell import as_user, here, sh
 
+ANSWERED = f"{STAMPS}/answered"
 STATE_SQL = """\
 select to_regclass('public.alembic_version_fab') is not null
    and to_regclass('public.ab_user_role') is not null as there \\gset
@@ -101,10 +103,11 @@ class Contents(Resource[ContentsState]):
 
 @dataclass(frozen=True)
 class AnswersState:
-    """`components`: the names of those whose heartbeat is fresh."""
+    """`components`: the names of those whose heartbeat is fresh; `inputs`: what last answered."""
 
     api: str
     components: tuple[str, ...]
+    inputs: str
 
 
 @dataclass(frozen=True)
@@ -112,10 +115,12 @@ class Answers(Resource[AnswersState]):
     """Airflow answers through TLS, and every component's heartbeat is fresh.
 
     `components` are the host names that they write into the table of jobs; `units` the services
-    whose journal tells why not. `timeout` in seconds.
+    whose journal tells why not; `inputs` a digest of what they all are started from, so that a
+    plan that restarts one also waits for it. `timeout` in seconds.
     """
 
-    server_name: str
+    base_url: str
+    inputs: str
     components: tuple[str, ...]
     units: tuple[str, ...]
     timeout: int = 180
@@ -126,7 +131,7 @@ class Answers(Resource[AnswersState]):
 
     @property
     def desired(self) -> AnswersState:
-        return AnswersState("200", tuple(sorted(self.components)))
+        return AnswersState("200", tuple(sorted(self.components)), self.inputs)
 
     def probe(self) -> str:
         heartbeats = ask_sql(
@@ -135,18 +140,20 @@ class Answers(Resource[AnswersState]):
             " and latest_heartbeat > now() - interval '45 seconds' order by 1",
             database="airflow",
         )
-        url = sh(f"https://{self.server_name}/api/v2/version")
+        url = sh(f"{self.base_url}/api/v2/version")
         return (
             "command -v curl >/dev/null && [ -e /etc/nginx/sites-enabled/mlops.conf ] "
             f"|| exit {ABSENT}\n"
             "curl --noproxy '*' -ksS -m 5 -o /dev/null -w '%{http_code}\\n' --connect-to "
             f"::127.0.0.1: {url} || echo 000\n"
+            f"cat {ANSWERED} 2>/dev/null || echo none\n"
             f"(\n{heartbeats}\n); true"
         )
 
     def parse(self, answer: str) -> AnswersState:
-        api, *components = answer.split()
-        return AnswersState(api[-3:], tuple(sorted(c for c in components if c in self.components)))
+        api, inputs, *components = answer.split()
+        fresh = tuple(sorted(c for c in components if c in self.components))
+        return AnswersState(api[-3:], fresh, inputs)
 
     def change(self, current: AnswersState | None) -> Iterator[Step]:
         wanted = "\\n".join(["200", *sorted(self.components)])
@@ -155,11 +162,11 @@ class Answers(Resource[AnswersState]):
             f"wanted=$(printf '{wanted}\\n' | sort)\n"
             f"for second in $(seq {self.timeout}); do\n"
             '  left=$(comm -13 <(answer) <(echo "$wanted") | tr "\\n" " ")\n'
-            '  [ -n "$left" ] || exit 0\n'
+            f'  [ -n "$left" ] || {{ echo {self.inputs} > {ANSWERED}; exit 0; }}\n'
             '  [ $((second % 10)) != 0 ] || echo "waiting for: $left"\n'
             "  sleep 1\ndone\n"
             f'echo "after {self.timeout} s still not there: $left"; exit 1',
-            title=f"wait until {self.server_name} answers and "
+            title=f"wait until {self.base_url} answers and "
             f"{', '.join(self.components)} have a heartbeat",
         )
 

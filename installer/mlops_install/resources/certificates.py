@@ -75,7 +75,8 @@ class CertificateState:
 class SelfSigned(Resource[CertificateState]):
     """A self-signed certificate for `server_name`; made again 30 days before it ends.
 
-    `service` is told to start anew by taking its stamp away before the certificate changes.
+    `service` starts anew where it runs; its stamp goes before the certificate changes, so that
+    the next run sees it when this one is killed in between.
     """
 
     certificate: str
@@ -120,6 +121,7 @@ class SelfSigned(Resource[CertificateState]):
             f"(umask 077; {ask}) 2>/dev/null\nchmod 0644 {sh(self.certificate + '.new')}\n"
             f"rm -f {STAMPS}/{self.service}.inputs\n"
             f"mv -fT {sh(self.key + '.new', self.key)}\n"
-            f"mv -fT {sh(self.certificate + '.new', self.certificate)}",
+            f"mv -fT {sh(self.certificate + '.new', self.certificate)}\n"
+            f"systemctl try-restart {self.service} || true",
             title=f"openssl req -x509 -subj /CN={self.server_name} -out {self.certificate}",
         )

@@ -153,10 +153,22 @@ class Role(Resource[RoleState]):
         return RoleState(login, superuser, create_db, create_role, mark)
 
     def change(self, current: RoleState | None) -> Iterator[Step]:
-        verb = "create" if current is None else "alter"
-        change = f'{verb} role "{self.role}" login nosuperuser nocreatedb nocreaterole'
+        create = f'create role "{self.role}"'
+        change = f'alter role "{self.role}" login nosuperuser nocreatedb nocreaterole'
         mark = f"comment on role \"{self.role}\" is '{MARK}'"
-        yield Run(sql(f"begin; {change}; {mark}; commit"), title=f"psql: {change}")
+        first = self._create(create) if current is None else "select"
+        title = f"psql: {create}; {change}" if current is None else f"psql: {change}"
+        yield Run(sql(f"begin; {first}; {change}; {mark}; commit"), title=title)
+
+    def _create(self, create: str) -> str:
+        """Create it, unless it is there and ours: the server may have been down when asked."""
+        found = f"shobj_description(to_regrole('\"{self.role}\"'), 'pg_authid')"
+        return (
+            f"do $$ begin if to_regrole('\"{self.role}\"') is null then {create};"
+            f" elsif {found} is distinct from '{MARK}' then"
+            f" raise exception 'the role {self.role} is not ours: run it again';"
+            " end if; end $$"
+        )
 
 
 @dataclass(frozen=True)
@@ -201,5 +213,15 @@ class Database(Resource[DatabaseState]):
         )
         own = f'alter database "{self.database}" owner to "{self.owner}"'
         shut = f'revoke all on database "{self.database}" from public'
-        first = create if current is None else own
-        yield Run(sql(first, shut), title=f"psql: {first}; {shut}")
+        if current is None:
+            # The server may have been down when asked; a foreign one is left alone.
+            owner = (
+                f"select pg_get_userbyid(datdba) from pg_database where datname = '{self.database}'"
+            )
+            yield Run(
+                f'owner=$({sql(owner)})\nif [ -z "$owner" ]; then {sql(create)}; fi\n'
+                f'if [ "${{owner:-{self.owner}}}" != {self.owner} ]; then\n'
+                f"  echo the database {self.database} is not ours: run it again; exit 1\nfi",
+                title=f"psql: {create}",
+            )
+        yield Run(sql(own, shut), title=f"psql: {own}; {shut}")
