@@ -39,23 +39,27 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Data for machines on s
 FullOption = Annotated[bool, typer.Option("--full", help="Show the text of new files too.")]
 
 
+INTERRUPTED = 130
+"""What typer makes of Ctrl-C."""
 YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
 
 def run() -> None:
     """Run the command line; every error of ours ends here, with exit code 1."""
     try:
-        sys.exit(app(standalone_mode=False))
+        code = app(standalone_mode=False)
     except MlopsError as problem:
         _stop(problem)
-    except KeyboardInterrupt:
-        sys.stderr.write("\nstopped; what was done is kept: run the same command again\n")
-        os._exit(130)
     except Exception as problem:
         # A mistake in the words of the command line; typer does not export their base class.
         if not hasattr(problem, "format_message"):
             raise
         _stop(_usage(problem.format_message()))
+    if code == INTERRUPTED:
+        sys.stderr.write("\nstopped; what was done is kept: run the same command again\n")
+        sys.stderr.flush()
+        os._exit(code)  # threads that still wait for the server are not waited for
+    sys.exit(code)
 
 
 def _usage(message: str) -> MlopsError:

@@ -1,12 +1,20 @@
 """Settings that change a running server, and only what depends on them."""
 
+import contextlib
+import fcntl
+import os
+import pty
+import re
+import socket
 import ssl
 import subprocess
+import termios
 
 import pytest
-from server import Server
+import walls
+from server import Server, environment
 
-pytestmark = [pytest.mark.box, pytest.mark.parametrize("system", ["debian-13"])]
+pytestmark = [pytest.mark.box, pytest.mark.parametrize("system", ["debian-12"])]
 
 
 def append(server: Server, text: str) -> None:
@@ -18,13 +26,8 @@ def served(server: Server) -> str:
 
 
 def test_an_own_certificate_is_served_and_only_the_proxy_restarts(provisioned, tmp_path):
-    before, own, text = provisioned.units(), served(provisioned), provisioned.config.read_text()
-    subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
-         "-nodes", "-days", "30", "-subj", "/CN=own", "-keyout", "own.key", "-out", "own.pem",
-         "-addext", f"subjectAltName=IP:{provisioned.box.address}"],
-        cwd=tmp_path, check=True, capture_output=True,
-    )  # fmt: skip
+    before, text = provisioned.units(), provisioned.config.read_text()
+    authority, _ = walls.certificate(tmp_path, provisioned.box.address)
     append(provisioned, f'\n[proxy]\ncertificate = "{tmp_path}/own.pem"\n'
                         f'certificate_key = "{tmp_path}/own.key"\n')  # fmt: skip
     try:
@@ -32,14 +35,18 @@ def test_an_own_certificate_is_served_and_only_the_proxy_restarts(provisioned, t
         assert (tmp_path / "own.key").read_text().splitlines()[1] not in plan.output
         provisioned.apply()
         assert served(provisioned).split() == (tmp_path / "own.pem").read_text().split()
+        known = ssl.create_default_context(cafile=str(authority))
+        address = (provisioned.box.address, 443)
+        with socket.create_connection(address) as plain:
+            known.wrap_socket(plain, server_hostname=provisioned.box.address).close()
         after = provisioned.units()
         assert {unit for unit in before if before[unit] != after[unit]} == {"nginx.service"}
-        assert provisioned.cli("verify").returncode == 0
+        verified = provisioned.cli("verify")
+        assert verified.returncode == 0, verified.output
     finally:
         provisioned.config.write_text(text)
         provisioned.apply()
     assert served(provisioned).split() != (tmp_path / "own.pem").read_text().split()
-    assert own  # the self-signed one is made anew: the old key was replaced
 
 
 def test_a_locale_and_a_package_are_added_without_a_restart(provisioned):
@@ -54,3 +61,38 @@ def test_a_locale_and_a_package_are_added_without_a_restart(provisioned):
     finally:
         provisioned.config.write_text(text)
         provisioned.apply()
+
+
+def on_a_terminal(server: Server, keys: bytes, **variables: str) -> tuple[int, str]:
+    """Run `apply` on a terminal and type `keys` at its question; exit code and screen."""
+    ours, theirs = pty.openpty()
+    words = [word for word in server.words("apply", "--no-verify") if word != "--yes"]
+    process = subprocess.Popen(
+        words, stdin=theirs, stdout=theirs, stderr=theirs, cwd=server.folder,
+        env=environment(server.folder) | {"TERM": "xterm-256color"} | variables,
+        start_new_session=True, preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+    )  # fmt: skip
+    os.close(theirs)
+    screen = b""
+    with contextlib.suppress(OSError):
+        while data := os.read(ours, 65536):
+            screen += data
+            if b"[y/N]" in screen and keys:
+                os.write(ours, keys)
+                keys = b""
+    os.close(ours)
+    return process.wait(60), screen.decode()
+
+
+def test_on_a_terminal_it_asks_and_shows_what_runs(provisioned):
+    provisioned.ssh("rm /opt/mlops/uv/*/.ready")
+    code, screen = on_a_terminal(provisioned, b"n\n")
+    assert (code, "nothing was changed" in screen) == (2, True), screen
+    code, screen = on_a_terminal(provisioned, b"\x03")
+    assert (code, "stopped" in screen) == (130, True), screen
+    assert provisioned.cli("plan").returncode == 2
+    code, screen = on_a_terminal(provisioned, b"y\n", NO_COLOR="1")
+    assert code == 0, screen
+    assert "0/1 done" in screen
+    assert not re.search(r"\x1b\[[0-9;]*3[0-7]m", screen), "colours in spite of NO_COLOR"
+    assert provisioned.cli("plan").returncode == 0

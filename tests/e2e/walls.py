@@ -166,13 +166,13 @@ def certificate(folder: Path, address: str) -> tuple[Path, ssl.SSLContext]:
 
     new = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")
     usage = ("-addext", "keyUsage=critical,keyCertSign,cRLSign")
-    openssl("req", "-x509", *new, "-days", "2", "-subj", "/CN=Test authority", *usage,
+    openssl("req", "-x509", *new, "-days", "30", "-subj", "/CN=Test authority", *usage,
             "-keyout", "ca.key", "-out", "ca.pem")  # fmt: skip
     openssl("req", *new, "-subj", f"/CN={address}", "-keyout", "own.key", "-out", "own.csr")
     names = f"subjectAltName=IP:{address}\nauthorityKeyIdentifier=keyid\n"
     (folder / "ext").write_text(names)
     openssl("x509", "-req", "-in", "own.csr", "-CA", "ca.pem", "-CAkey", "ca.key",
-            "-days", "2", "-extfile", "ext", "-out", "own.pem")  # fmt: skip
+            "-days", "30", "-extfile", "ext", "-out", "own.pem")  # fmt: skip
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(folder / "own.pem", folder / "own.key")
     return folder / "ca.pem", context
