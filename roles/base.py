@@ -63,7 +63,9 @@ def habits(context: Context) -> Iterator[AnyResource]:
     yield Link("/etc/localtime", f"/usr/share/zoneinfo/{base.timezone}")
     yield File("/etc/timezone", base.timezone + "\n")
     yield Locale(base.locale)
-    yield File("/etc/default/locale", f"LANG={base.locale}\n")
+    # Debian 13 makes the former a link to the latter at every boot.
+    settings = "/etc/default/locale" if context.facts.os_version == "12" else "/etc/locale.conf"
+    yield File(settings, f"LANG={base.locale}\n")
     journald = render("base/journald.conf", journal_max=base.journal_max)
     yield File("/etc/systemd/journald.conf.d/mlops.conf", journald)
     inputs = short(journald)

@@ -6,10 +6,9 @@ from dataclasses import dataclass
 
 from mlops_install.resource import ABSENT, Resource, Run, Step
 from mlops_install.resources.postgres import SOCKET, ask_sql
-from mlops_install.resources.systemd import STAMPS
 from mlops_install.shell import as_user, here, sh
 
-ANSWERED = f"{STAMPS}/answered"
+ANSWERED = "/var/lib/mlops/answered"  # not in /run: a reboot leaves nothing to do
 STATE_SQL = """\
 select to_regclass('public.alembic_version_fab') is not null
    and to_regclass('public.ab_user_role') is not null as there \\gset
