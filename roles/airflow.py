@@ -86,7 +86,7 @@ def services(context: Context) -> Iterator[AnyResource]:
     number = context.config.airflow.schedulers
     schedulers = [f"airflow-scheduler@{i}.service" for i in range(1, number + 1)]
     inputs = {f"{unit}.service": _inputs(context, f"{unit}.service") for unit in UNITS}
-    yield Services("of Airflow", {**inputs, "airflow.target": ""})
+    yield Services("of Airflow", {**inputs, "airflow.target": "", "airflow-watchdog.timer": ""})
     own = _inputs(context, "airflow-scheduler@.service")
     yield Services("airflow-scheduler@1…", dict.fromkeys(schedulers, own), "airflow-scheduler@*")
     yield Answers(
@@ -119,6 +119,7 @@ def _helpers() -> Iterator[AnyResource]:
     files = (
         ("/opt/mlops/bin/credential", "credential.sh", 0o755),
         ("/opt/mlops/bin/mark-scheduler-dead", "mark-scheduler-dead", 0o755),
+        ("/opt/mlops/bin/watchdog", "watchdog.sh", 0o755),
         ("/opt/mlops/lib/airflow_config/mlops_instance.py", "mlops_instance.py", 0o644),
         ("/opt/mlops/lib/setup_airflow.py", "setup_airflow.py", 0o644),
         ("/opt/mlops/dags/mlops_canary.py", "mlops_canary.py", 0o644),
@@ -130,7 +131,9 @@ def _helpers() -> Iterator[AnyResource]:
 
 def _units(context: Context) -> Iterator[AnyResource]:
     services = [f"{unit}.service" for unit in UNITS]
-    for unit in (*services, "airflow-scheduler@.service", "airflow.target", "airflow.slice"):
+    others = ("airflow-scheduler@.service", "airflow.target", "airflow.slice",
+              "airflow-watchdog.service", "airflow-watchdog.timer")  # fmt: skip
+    for unit in (*services, *others):
         text = _unit(context, unit, _inputs(context, unit))
         yield UnitFile(f"/etc/systemd/system/{unit}", text)
 

@@ -97,3 +97,25 @@ def test_a_restart_of_postgres_leaves_a_working_system(tasks: Server) -> None:
     wait_for(lambda: tasks.sql(query) == "2", "both schedulers", 60)
     done = tasks.cli("verify")
     assert done.returncode == 0, done.output
+
+
+def test_a_scheduler_that_hangs_is_killed_and_started_again(tasks):
+    """systemd cannot see a hang; the watchdog acts on two runs in a row without a heartbeat."""
+    unit = "airflow-scheduler@1"
+    pid = tasks.ssh(f"systemctl show -p MainPID --value {unit}")
+    look = (
+        "runuser -u airflow -- env RUNTIME_DIRECTORY=/run/airflow-watchdog /opt/mlops/bin/watchdog"
+    )
+    tasks.ssh("systemctl start airflow-watchdog.service")
+    wait_for(lambda: tasks.ssh(f"{look} 20") == "", "a quiet watchdog", 60)
+    tasks.ssh(f"kill -STOP {pid}")
+    stale = (
+        "select count(*) from job where hostname = 'scheduler-1.localhost' and state = 'running'"
+        " and latest_heartbeat > now() - interval '20 seconds'"
+    )
+    wait_for(lambda: tasks.sql(stale) == "0", "the heartbeat to grow stale", 60)
+    assert tasks.ssh(f"{look} 20") == "", "killed at first sight"
+    assert "shows no life for 20 s: killing it" in tasks.ssh(f"{look} 20")
+    wait_for(lambda: tasks.sql(stale) == "1", "a new heartbeat", 60)
+    assert tasks.ssh(f"systemctl show -p MainPID --value {unit}") not in (pid, "0")
+    assert tasks.nap(1).ended() == "success"

@@ -1,0 +1,47 @@
+#!/bin/sh
+# watchdog [SECONDS]: kill components that run but hang, so that systemd starts them again.
+# A component hangs when its heartbeat (for the API server: an answer) is missing in two runs in
+# a row; one alone may be a machine that was suspended. A draining scheduler is left alone.
+limit=${1:-180}
+seen=${RUNTIME_DIRECTORY:?}
+
+beats() { # JOB_TYPE HOSTNAME-PATTERN: rows with a fresh heartbeat; fails when PostgreSQL is away
+    psql --no-psqlrc -qAt --host=/run/postgresql --username=airflow --dbname=airflow \
+        --set=kind="$1" --set=host="$2" --set=limit="$limit" <<'SQL'
+SELECT count(*) FROM job WHERE job_type = :'kind' AND hostname LIKE :'host' AND state = 'running'
+   AND latest_heartbeat > now() - make_interval(secs => :limit);
+SQL
+}
+
+check() { # UNIT COMMAND...: the command prints how many signs of life there are
+    unit=$1; shift
+    state=$(systemctl show -p ActiveState --value "$unit")
+    since=$(systemctl show -p ActiveEnterTimestampMonotonic --value "$unit")
+    age=$(($(cut -d. -f1 /proc/uptime) - since / 1000000))
+    if [ "$state" != active ] || [ "$age" -lt "$limit" ]; then
+        rm -f "$seen/$unit"
+        return
+    fi
+    alive=$("$@") || return
+    if [ "$alive" -gt 0 ]; then
+        rm -f "$seen/$unit"
+    elif [ ! -e "$seen/$unit" ]; then
+        touch "$seen/$unit"
+    else
+        echo "$unit shows no life for $limit s: killing it"
+        kill -KILL "$(systemctl show -p MainPID --value "$unit")"
+        rm -f "$seen/$unit"
+    fi
+}
+
+answers() {
+    curl --noproxy '*' -fsS -m 20 -o /dev/null http://127.0.0.1:8080/api/v2/version && echo 1 || echo 0
+} 2>/dev/null
+
+for unit in $(systemctl list-units --plain --no-legend 'airflow-scheduler@*' | cut -d' ' -f1); do
+    number=${unit#airflow-scheduler@}
+    check "$unit" beats SchedulerJob "scheduler-${number%.service}.%"
+done
+check airflow-dag-processor.service beats DagProcessorJob %
+check airflow-triggerer.service beats TriggererJob %
+check airflow-api-server.service answers
