@@ -47,7 +47,7 @@ ONE_LINE = """\
 deb http://mirror.example/debian bookworm main contrib # comment
 deb-src http://mirror.example/debian bookworm main
 deb [arch=amd64 signed-by=/k/debian-archive-keyring.gpg] http://m.example/d bookworm-security main
-deb [signed-by=/k/nodesource.gpg] https://node.example/node_20.x nodistro main
+deb [signed-by=/k/node.gpg] https://node.example/node_20.x nodistro main
 deb https://cloud.example/apt cloud-sdk-bookworm main
 deb http://apt.postgresql.org/pub/repos/apt bookworm-pgdg main
 deb cdrom:[Debian]/ bookworm main
