@@ -5,6 +5,7 @@ import fcntl
 import os
 import pty
 import re
+import signal
 import socket
 import ssl
 import subprocess
@@ -63,6 +64,11 @@ def test_a_locale_and_a_package_are_added_without_a_restart(provisioned):
         provisioned.apply()
 
 
+def take_the_terminal() -> None:
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # ignored where the tests run in the background
+
+
 def on_a_terminal(server: Server, keys: bytes, **variables: str) -> tuple[int, str]:
     """Run `apply` on a terminal and type `keys` at its question; exit code and screen."""
     ours, theirs = pty.openpty()
@@ -70,7 +76,7 @@ def on_a_terminal(server: Server, keys: bytes, **variables: str) -> tuple[int, s
     process = subprocess.Popen(
         words, stdin=theirs, stdout=theirs, stderr=theirs, cwd=server.folder,
         env=environment(server.folder) | {"TERM": "xterm-256color"} | variables,
-        start_new_session=True, preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+        start_new_session=True, preexec_fn=take_the_terminal,
     )  # fmt: skip
     os.close(theirs)
     screen = b""
