@@ -10,6 +10,7 @@ import socket
 import ssl
 import subprocess
 import termios
+import time
 
 import pytest
 import walls
@@ -84,6 +85,7 @@ def on_a_terminal(server: Server, keys: bytes, **variables: str) -> tuple[int, s
         while data := os.read(ours, 65536):
             screen += data
             if b"[y/N]" in screen and keys:
+                time.sleep(0.5)  # Python's input() loses a Ctrl-C that comes just before it
                 os.write(ours, keys)
                 keys = b""
     os.close(ours)
