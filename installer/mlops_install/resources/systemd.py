@@ -108,11 +108,13 @@ class Services(Resource[ServicesState]):
             yield Run(sh("systemctl", "enable", "-q", *disabled))
         down = [u for u in self.units if not (u in now and now[u].active)]
         # What apt started since the plan was made runs from older inputs: only restart helps.
-        yield from self._start("restart", [unit for unit in down if self.units[unit]])
-        yield from self._start("start", [unit for unit in down if not self.units[unit]])
-        for unit, wanted in self.units.items():
-            if unit not in down and now[unit].inputs != wanted:
+        stale = [u for u, i in self.units.items() if i and (u in down or now[u].inputs != i)]
+        yield from self._start("restart", [unit for unit in stale if unit in down])
+        for unit in stale:
+            if unit not in down:
                 yield Run(sh("systemctl", "restart", unit))
+        # Those that ran may have lost what they need since, and wait for their next try.
+        yield from self._start("start", [unit for unit in self.units if unit not in stale])
 
     def _start(self, verb: str, units: list[str]) -> Iterator[Step]:
         if units:
