@@ -1,0 +1,1 @@
+"""What runs on the server between installs: model environments and workflow releases."""

@@ -1,0 +1,99 @@
+"""Where things are on the server. Standard library only: Airflow's side reads it too."""
+
+import hashlib
+import re
+import tomllib
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+MODEL_NAME = re.compile(r"(?!(?:builds|current)$)[a-z][a-z0-9_-]*")
+
+
+def lock_hash(data: bytes) -> str:
+    """How a lock is called: the first 12 hex digits of the SHA-256 of conda-lock.yml."""
+    return hashlib.sha256(data).hexdigest()[:12]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The folders on the server; `root` is another one in tests only."""
+
+    root: Path = Path("/")
+
+    @property
+    def envs(self) -> Path:
+        """Environments: <model>/<lock-hash> -> builds/<lock-hash>.<n>, and <model>/current."""
+        return self.root / "opt/mlops/envs"
+
+    @property
+    def locks(self) -> Path:
+        """What to build from: <model>/<lock-hash>/{conda-lock.yml,environment.yml,model.toml}."""
+        return self.root / "etc/mlops/locks"
+
+    @property
+    def conda_config(self) -> Path:
+        """Configuration of rattler: mirrors and where the logins are."""
+        return self.root / "etc/mlops/conda.toml"
+
+    @property
+    def uv(self) -> Path:
+        """The uv program."""
+        return self.root / "opt/mlops/tools/current/bin/uv"
+
+    @property
+    def package_cache(self) -> Path:
+        """Extracted conda packages."""
+        return self.root / "var/cache/mlops/conda"
+
+    @property
+    def uv_cache(self) -> Path:
+        """uv's cache."""
+        return self.root / "var/cache/mlops/uv"
+
+    @property
+    def data(self) -> Path:
+        """The data folder, writable by tasks."""
+        return self.root / "srv/mlops/data"
+
+    @property
+    def releases(self) -> Path:
+        """Workflow releases: <digest>/{dags,models}."""
+        return self.root / "srv/mlops/workflows/releases"
+
+    @property
+    def current_release(self) -> Path:
+        """A link to the release in force."""
+        return self.root / "srv/mlops/workflows/current"
+
+
+@dataclass(frozen=True)
+class ModelOptions:
+    """model.toml: whether a model's tasks want the pool of GPUs, and its CUDA version."""
+
+    gpu: bool = False
+    cuda: str | None = None
+
+
+def parse_options(text: str) -> ModelOptions:
+    """Read the text of a model.toml. Raises `ValueError` that names the setting."""
+    found = tomllib.loads(text)
+    known = [field.name for field in fields(ModelOptions)]
+    for key in found:
+        if key not in known:
+            raise ValueError(f"{key}: there is no such setting; known are {', '.join(known)}")
+    gpu, cuda = found.get("gpu", False), found.get("cuda")
+    if not isinstance(gpu, bool):
+        raise ValueError(f"gpu: true or false, not {gpu!r}")
+    if cuda is not None and not (isinstance(cuda, str) and re.fullmatch(r"\d+\.\d+", cuda)):
+        raise ValueError(f'cuda: a version such as "12.8", not {cuda!r}')
+    return ModelOptions(gpu, cuda)
+
+
+def read_options(path: Path) -> ModelOptions:
+    """Read a model.toml; a missing one means the defaults. Raises `ValueError`."""
+    try:
+        return parse_options(path.read_text())
+    except FileNotFoundError:
+        return ModelOptions()
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
