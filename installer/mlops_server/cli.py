@@ -1,0 +1,130 @@
+"""The command line of the server: `mlops env ...`. Heavy modules load where they are needed."""
+
+import argparse
+import errno
+import json
+import sys
+from typing import Any, NoReturn
+
+from mlops_server.errors import EnvError
+from mlops_server.layout import Layout
+from mlops_server.person import Person
+
+USER = "airflow"
+"""Who runs tasks, smoke tests and `env run`."""
+
+
+class _Parser(argparse.ArgumentParser):
+    """Exit code 2 means that something differs, so wrong words are 1 like every error."""
+
+    def error(self, message: str) -> NoReturn:
+        raise EnvError(message, fix=f"`{self.prog} --help`")
+
+
+def _parser() -> _Parser:
+    parser = _Parser(prog="mlops", description="Model environments on this server.")
+    top = parser.add_subparsers(required=True, metavar="env", parser_class=_Parser)
+    env = top.add_parser("env", help="model environments").add_subparsers(
+        required=True, dest="command", metavar="COMMAND"
+    )
+    build = env.add_parser("build", help="build from /etc/mlops/locks, when not there intact")
+    build.add_argument("model")
+    build.add_argument("lock", metavar="LOCKHASH")
+    activate = env.add_parser("activate", help="make an environment the current one")
+    activate.add_argument("model")
+    activate.add_argument("lock", metavar="LOCKHASH")
+    listed = env.add_parser("list", help="the environments, and whether they are as built")
+    listed.add_argument("--json", action="store_true")
+    show = env.add_parser("show", help="the current environment of a model")
+    show.add_argument("model")
+    show.add_argument("--json", action="store_true")
+    check = env.add_parser("check", help="exit code 2 when a file is not as built")
+    check.add_argument("models", nargs="*", metavar="MODEL")
+    check.add_argument("--full", action="store_true", help="read every file")
+    run = env.add_parser("run", help=f"run a command in an environment, as user {USER}")
+    run.add_argument("model")
+    run.add_argument("words", nargs=argparse.REMAINDER, metavar="-- CMD...")
+    clean = env.add_parser("clean", help="remove environments that nothing needs")
+    clean.add_argument("--keep", type=int, default=2, metavar="N", help="older ones to keep")
+    return parser
+
+
+def main(argv: list[str], layout: Layout | None = None, user: str | None = USER) -> int:
+    """Run a command; the exit code. Expected errors are said on stderr."""
+    try:
+        options = _parser().parse_args(argv)
+        command = globals()[f"_{options.command}"]
+        return int(command(options, layout or Layout(), user) or 0)
+    except EnvError as error:
+        problem = error
+    except OSError as error:
+        if error.errno not in _FIXES:
+            raise
+        problem = EnvError(str(error), fix=_FIXES[error.errno])
+    sys.stdout.flush()
+    print(problem, file=sys.stderr)
+    return 1
+
+
+_FIXES = {
+    errno.ENOSPC: "free some disk space, then run the same command again",
+    errno.EDQUOT: "free some disk space, then run the same command again",
+    errno.EACCES: "run it as root",
+    errno.EPERM: "run it as root",
+    errno.EROFS: "mount the disk writable, then run the same command again",
+}
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(f"{text}\n")  # at once: rattler's threads speak too
+    sys.stdout.flush()
+
+
+def _build(options: argparse.Namespace, layout: Layout, user: str | None) -> None:
+    from mlops_server.build import build
+
+    build(layout, options.model, options.lock, Person.named(user), _say)
+
+
+def _activate(options: argparse.Namespace, layout: Layout, user: str | None) -> None:
+    from mlops_server.store import find
+
+    find(layout, options.model).activate(options.lock)
+
+
+def _list(options: argparse.Namespace, layout: Layout, user: str | None) -> None:
+    from mlops_server import overview
+
+    found = overview.environments(layout)
+    lines = overview.table(overview.COLUMNS, overview.rows(found))
+    _say(_json(found) if options.json else "\n".join(lines))
+
+
+def _show(options: argparse.Namespace, layout: Layout, user: str | None) -> None:
+    from mlops_server import overview
+
+    found = overview.show(layout, options.model)
+    _say(_json(found) if options.json else "\n".join(overview.page(found)))
+
+
+def _json(found: Any) -> str:
+    return json.dumps(found, indent=1)
+
+
+def _check(options: argparse.Namespace, layout: Layout, user: str | None) -> int:
+    from mlops_server.check import check
+
+    return check(layout, options.models, full=options.full, say=_say)
+
+
+def _run(options: argparse.Namespace, layout: Layout, user: str | None) -> None:
+    from mlops_server.run import run
+
+    words = options.words[1:] if options.words[:1] == ["--"] else options.words
+    run(layout, options.model, words, Person.named(user))
+
+
+def _clean(options: argparse.Namespace, layout: Layout, user: str | None) -> None:
+    from mlops_server.clean import clean
+
+    clean(layout, max(options.keep, 0), _say)

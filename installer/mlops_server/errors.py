@@ -1,0 +1,15 @@
+"""The error that a person meets: what happened, and what to do about it."""
+
+
+class EnvError(Exception):
+    """An expected failure; `fix` is one sentence that helps, `detail` lines shown between."""
+
+    def __init__(self, message: str, *, fix: str = "", detail: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.fix = fix
+        self.detail = detail
+
+    def __str__(self) -> str:
+        lines = [f"mlops: {self.message}", *self.detail.splitlines()]
+        return "\n".join([*lines, f"fix: {self.fix}"] if self.fix else lines)

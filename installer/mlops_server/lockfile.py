@@ -1,0 +1,108 @@
+"""Read conda-lock.yml and environment.yml: what is locked for this machine, what was asked for."""
+
+import platform
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mlops_server.errors import EnvError
+
+_ARCHITECTURES = {"x86_64": "linux-64", "aarch64": "linux-aarch64", "ppc64le": "linux-ppc64le"}
+RELOCK = "`mlops-install lock` makes the lock anew"
+
+
+@dataclass(frozen=True)
+class Locked:
+    """One package of a lock; `sha256` is never empty."""
+
+    name: str
+    version: str
+    url: str
+    sha256: str
+
+
+def subdir() -> str:
+    """What conda calls this machine."""
+    return _ARCHITECTURES.get(platform.machine(), f"linux-{platform.machine()}")
+
+
+def _load(path: Path) -> dict[str, Any]:
+    """The mapping in a YAML file, by the C parser where there is one. Raises `EnvError`."""
+    import yaml
+
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    try:
+        found = yaml.load(path.read_bytes(), loader)  # noqa: S506 - both loaders are safe
+    except yaml.YAMLError as error:
+        problem = str(error).splitlines()[0]
+        raise EnvError(f"{path} is not YAML: {problem}", fix=RELOCK) from None
+    if not isinstance(found, dict):
+        raise EnvError(f"{path} has no settings", fix=RELOCK)
+    return found
+
+
+def read(path: Path) -> tuple[list[Locked], list[Locked]]:
+    """The conda and the pip packages of the main category for this machine.
+
+    Raises `EnvError` when there are none, or one that cannot be had safely.
+    """
+    entries = _load(path).get("package") or []
+    here = [entry for entry in entries if entry.get("platform") == subdir()]
+    if not here:
+        others = ", ".join(sorted({str(entry.get("platform")) for entry in entries})) or "nothing"
+        raise EnvError(
+            f"the lock is for {others}, and this server is {subdir()}",
+            fix=f"`mlops-install lock`, with {subdir()} among the platforms",
+        )
+    main = [entry for entry in here if entry.get("category", "main") == "main"]
+    conda = [_locked(entry) for entry in main if entry.get("manager") == "conda"]
+    pip = [_locked(entry) for entry in main if entry.get("manager") == "pip"]
+    return conda, pip
+
+
+def _locked(entry: dict[str, Any]) -> Locked:
+    name, url = str(entry.get("name")), str(entry.get("url"))
+    sha256 = (entry.get("hash") or {}).get("sha256")
+    if not sha256:
+        raise EnvError(f"{name} has no sha256 in the lock, so it cannot be checked", fix=RELOCK)
+    if not url.startswith(("https://", "http://")):
+        raise EnvError(
+            f"{name} comes from {url}, and only downloads are checked against the lock",
+            fix="name a channel or an index by http(s), then `mlops-install lock`",
+        )
+    return Locked(name, str(entry.get("version")), url, str(sha256))
+
+
+def asked(path: Path) -> tuple[list[str], list[str]]:
+    """The names of the conda and of the pip packages that an environment.yml asks for."""
+    dependencies = _load(path).get("dependencies") or []
+    conda = [_conda_name(spec) for spec in dependencies if isinstance(spec, str)]
+    pips = [spec.get("pip") or [] for spec in dependencies if isinstance(spec, dict)]
+    pip = [_pip_name(spec) for specs in pips for spec in specs]
+    return [name for name in conda if name], [name for name in pip if name]
+
+
+def asked_lines(path: Path) -> list[str]:
+    """What an environment.yml asks for, in its own words."""
+    lines = []
+    for spec in _load(path).get("dependencies") or []:
+        pip = spec.get("pip") or [] if isinstance(spec, dict) else []
+        lines += [f"pip: {line}" for line in pip] if isinstance(spec, dict) else [str(spec)]
+    return lines
+
+
+def _conda_name(spec: str) -> str:
+    found = re.match(r"\s*(?:[^\s:]+::)?([A-Za-z0-9_.-]+)", spec)
+    return found[1].lower() if found else ""
+
+
+def _pip_name(spec: str) -> str:
+    """The name in its normal form, or nothing for an option or a bare address."""
+    found = re.match(r"\s*([A-Za-z0-9][A-Za-z0-9._-]*)\s*(?![:/\w])", str(spec))
+    return normal(found[1]) if found else ""
+
+
+def normal(name: str) -> str:
+    """How Python packages are compared by name."""
+    return re.sub(r"[-_.]+", "-", name).lower()
