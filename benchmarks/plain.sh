@@ -14,7 +14,7 @@ apt-get install -qq --no-install-recommends -o Dpkg::Use-Pty=0 \
 
 say users and folders
 useradd --system --user-group --home-dir /var/lib/mlops/airflow --shell /usr/sbin/nologin airflow
-install -d /opt/mlops/{bin,dags,airflow,uv,lib/airflow_config} /srv/mlops/workflows/releases/empty/dags /var/lib/mlops
+install -d /opt/mlops/{bin,dags,airflow,tools,lib/airflow_config} /srv/mlops/workflows/releases/empty/dags /var/lib/mlops
 install -d -o airflow -g airflow -m 0750 /var/lib/mlops/airflow /var/log/mlops/airflow /srv/mlops/data
 install -d -m 0755 /etc/mlops /etc/mlops/tls
 install -d -m 0700 /etc/mlops/secrets
@@ -28,15 +28,15 @@ ALTER SYSTEM SET max_connections = 200;
 SQL
 systemctl restart postgresql
 
-say uv
+say tools
 export SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt PIP_CERT=/etc/ssl/certs/ca-certificates.crt
 python3 "$(echo /usr/share/python-wheels/pip-*.whl)/pip" install --quiet --disable-pip-version-check --root-user-action=ignore \
-    --no-compile --require-hashes --target /opt/mlops/uv -r uv.txt
+    --no-compile --require-hashes --target /opt/mlops/tools -r tools.txt
 
 say airflow
 generation=/opt/mlops/airflow/$(sha256sum airflow-3.3.2.txt | cut -c1-16)
-/opt/mlops/uv/bin/uv venv --quiet --no-config --python /usr/bin/python3 "$generation"
-VIRTUAL_ENV=$generation /opt/mlops/uv/bin/uv pip install --quiet --no-config --no-build --compile-bytecode \
+/opt/mlops/tools/bin/uv venv --quiet --no-config --python /usr/bin/python3 "$generation"
+VIRTUAL_ENV=$generation /opt/mlops/tools/bin/uv pip install --quiet --no-config --no-build --compile-bytecode \
     --require-hashes -r airflow-3.3.2.txt
 ln -s "$generation" /opt/mlops/airflow/current
 

@@ -38,7 +38,7 @@ def main() -> None:
         elif not source.name.startswith("_"):
             text = environment.get_template(str(source.relative_to(TEMPLATES))).render(values)
             (out / source.stem).write_text(text)
-    for lock in ("airflow-3.3.2.txt", "uv.txt"):
+    for lock in ("airflow-3.3.2.txt", "tools.txt"):
         shutil.copy(LOCKS / lock, out / lock)
 
 

@@ -1,17 +1,26 @@
 """The order of work: stages one after another, the lanes of a stage side by side."""
 
 from collections.abc import Iterable
+from itertools import chain
 
 from mlops_install.context import Context
 from mlops_install.plan import Lane, Stage
 from mlops_install.resource import AnyResource
-from mlops_install.roles import airflow, base, postgres, proxy
+from mlops_install.roles import airflow, base, models, postgres, proxy, workflows
 
 
 def stages(context: Context) -> tuple[Stage, ...]:
     """Everything that is wanted of the server."""
     return (
-        Stage("prepare", (_lane("base", base.system(context, packages(context))),)),
+        Stage(
+            "prepare",
+            (
+                _lane(
+                    "base",
+                    chain(base.system(context, packages(context)), models.tools(context)),
+                ),
+            ),
+        ),
         Stage(
             "build",
             (
@@ -19,12 +28,18 @@ def stages(context: Context) -> tuple[Stage, ...]:
                 _lane("postgres", postgres.server(context)),
                 _lane("base", base.habits(context)),
                 _lane("proxy", proxy.certificate(context)),
+                _lane("workflows", workflows.release(context)),
+                *(
+                    _lane(f"models {number}", lane)
+                    for number, lane in enumerate(models.environments(context), 1)
+                ),
             ),
         ),
         Stage(
             "configure",
             (
                 _lane("airflow", airflow.configuration(context)),
+                _lane("workflows", workflows.switch(context)),
                 _lane("proxy", proxy.site(context)),
             ),
         ),

@@ -2,23 +2,22 @@
 
 import json
 from collections.abc import Iterator
-from functools import cache
-from pathlib import Path
 
+from mlops_install import locks
 from mlops_install.context import Context
 from mlops_install.digest import short
 from mlops_install.render import render
-from mlops_install.resource import ABSENT, AnyResource
+from mlops_install.resource import AnyResource
 from mlops_install.resources.airflow import Answers, Contents, User
 from mlops_install.resources.file import Directory, File, Link
 from mlops_install.resources.systemd import Services, UnitFile
-from mlops_install.resources.venv import Uv, Venv
-from mlops_install.roles import proxy
+from mlops_install.resources.venv import Venv
+from mlops_install.roles import models, proxy
 from mlops_install.roles.base import NETWORK
+from mlops_install.roles.models import CODE, UV
 
 PYTHON = {"12": "3.11", "13": "3.13"}
 UNITS = ("airflow-api-server", "airflow-dag-processor", "airflow-triggerer")
-RELEASES = "/srv/mlops/workflows/releases"
 
 
 def packages(_: Context) -> tuple[str, ...]:
@@ -26,49 +25,35 @@ def packages(_: Context) -> tuple[str, ...]:
     return ("libnss-myhostname",)
 
 
-@cache
-def lock(name: str) -> str:
-    """A file of the shipped locks."""
-    import mlops_install
-
-    return (Path(mlops_install.__file__).parent / "locks" / name).read_text()
-
-
 def venv_path(context: Context) -> str:
     """The generation that today's lock and the server's Python make."""
-    text = lock(f"airflow-{context.config.airflow.version}.txt")
+    text = locks.read(f"airflow-{context.config.airflow.version}.txt")
     return f"/opt/mlops/airflow/{short(text, PYTHON[context.facts.os_version])}"
 
 
 def environment(context: Context) -> Iterator[AnyResource]:
     """Folders, and a generation of Airflow's Python environment; `current` is not moved yet."""
-    uv = f"/opt/mlops/uv/{short(lock('uv.txt'))}"
     for path, mode, owner in (
         ("/var/lib/mlops/airflow", 0o750, "airflow"),
         ("/var/log/mlops/airflow", 0o750, "airflow"),
-        ("/srv/mlops", 0o755, "root"),
-        ("/srv/mlops/data", 0o750, "airflow"),
-        ("/srv/mlops/workflows", 0o755, "root"),
-        (RELEASES, 0o755, "root"),
-        (f"{RELEASES}/empty", 0o755, "root"),
-        (f"{RELEASES}/empty/dags", 0o755, "root"),
         ("/opt/mlops/dags", 0o755, "root"),
         ("/opt/mlops/lib/airflow_config", 0o755, "root"),
     ):
         yield Directory(path, mode, owner, owner)
-    yield Uv(uv, lock("uv.txt"), NETWORK)
-    text = lock(f"airflow-{context.config.airflow.version}.txt")
-    yield Venv(venv_path(context), text, f"{uv}/bin/uv", NETWORK)
+    text = locks.read(f"airflow-{context.config.airflow.version}.txt")
+    yield Venv(venv_path(context), text, UV, NETWORK)
+    python = PYTHON[context.facts.os_version]
+    site = f"{venv_path(context)}/lib/python{python}/site-packages"
+    yield File(f"{site}/mlops.pth", f"{CODE}/current\n")
 
 
 def configuration(context: Context) -> Iterator[AnyResource]:
     """Config, helpers, DAGs and units; then the database is brought to what they expect."""
     yield Link("/opt/mlops/airflow/current", venv_path(context))
-    yield FirstLink("/srv/mlops/workflows/current", f"{RELEASES}/empty")
     yield File("/etc/mlops/airflow.cfg", _cfg(context), 0o640, group="airflow")
     yield from _helpers()
     yield from _units(context)
-    heads = json.loads(lock(f"airflow-{context.config.airflow.version}.json"))
+    heads = json.loads(locks.read(f"airflow-{context.config.airflow.version}.json"))
     yield Contents(
         python=f"{venv_path(context)}/bin/python",
         setup="/opt/mlops/lib/setup_airflow.py",
@@ -78,6 +63,7 @@ def configuration(context: Context) -> Iterator[AnyResource]:
                  "admin_password"),
             User("mlops-verify", "Op", "mlops-verify@localhost", "verify_password"),
         ),
+        pools=context.config.pools.slots,
     )  # fmt: skip
 
 
@@ -95,13 +81,6 @@ def services(context: Context) -> Iterator[AnyResource]:
         (*(f"scheduler-{i}" for i in range(1, number + 1)), "DagProcessorJob", "TriggererJob"),
         (*(f"{unit}.service" for unit in UNITS), *schedulers, "nginx.service"),
     )
-
-
-class FirstLink(Link):
-    """A link that is made once; where it points afterwards is somebody else's business."""
-
-    def probe(self) -> str:
-        return f"test -L {self.path} || exit {ABSENT}\necho {self.target}"
 
 
 def _cfg(context: Context) -> str:
@@ -149,5 +128,5 @@ def _unit(context: Context, unit: str, inputs: str) -> str:
 
 def _inputs(context: Context, unit: str) -> str:
     """What a service is started from: its unit, the config, the helpers, the environment."""
-    parts = (_unit(context, unit, ""), _cfg(context), venv_path(context))
+    parts = (_unit(context, unit, ""), _cfg(context), venv_path(context), models.code_path())
     return short(*parts, render("airflow/mlops_instance.py"), render("airflow/credential.sh"))

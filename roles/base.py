@@ -84,10 +84,10 @@ def network(context: Context) -> str:
     variables = {"SSL_CERT_FILE": bundle, "PIP_CERT": bundle, "UV_CACHE_DIR": "/var/cache/mlops/uv",
                  "UV_HTTP_TIMEOUT": "120", "PIP_DEFAULT_TIMEOUT": "120"}  # fmt: skip
     if base.http_proxy:
-        proxy = _with_login(base.http_proxy, base.http_proxy_user, context.given.proxy_password)
+        proxy = with_login(base.http_proxy, base.http_proxy_user, context.given.proxy_password)
         variables |= {"http_proxy": proxy, "https_proxy": proxy, "no_proxy": _no_proxy(context)}
     if base.python_index:
-        index = _with_login(base.python_index, base.python_index_user, context.given.index_password)
+        index = with_login(base.python_index, base.python_index_user, context.given.index_password)
         variables |= {"UV_DEFAULT_INDEX": index, "PIP_INDEX_URL": index}
     return render("base/network.env", variables=variables)
 
@@ -96,7 +96,8 @@ def _no_proxy(context: Context) -> str:
     return ",".join(["localhost", "127.0.0.1", *context.config.base.no_proxy])
 
 
-def _with_login(url: str, user: str | None, password: SecretStr | None) -> str:
+def with_login(url: str, user: str | None, password: SecretStr | None) -> str:
+    """The address with user and password in it."""
     if not user:
         return url
     secret = f":{quote(password.get_secret_value(), safe='')}" if password else ""
@@ -107,7 +108,7 @@ def _with_login(url: str, user: str | None, password: SecretStr | None) -> str:
 def _apt_conf(context: Context) -> str:
     base = context.config.base
     proxy = base.http_proxy or ""
-    login = _with_login(proxy, base.http_proxy_user, context.given.proxy_password)
+    login = with_login(proxy, base.http_proxy_user, context.given.proxy_password)
     return render("base/80mlops", proxy=login, direct=base.no_proxy)
 
 

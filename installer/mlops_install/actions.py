@@ -16,8 +16,11 @@ from mlops_install.context import Context, Given
 from mlops_install.errors import ConfigError
 from mlops_install.host import Host, Local, Ssh, ask_password
 from mlops_install.progress import Timing
+from mlops_install.resources.environment import PROGRAM
 from mlops_install.roles import stages
-from mlops_install.settings import Config
+from mlops_install.roles.base import with_login
+from mlops_install.settings import Config, Workflows
+from mlops_install.shell import sh
 
 OK, DIFFERENT = 0, 2
 
@@ -159,3 +162,52 @@ def status(options: Options) -> int:
     else:
         report.table(("", "what", "state"), found.rows(), report.data)
     return OK if found.healthy else DIFFERENT
+
+
+@dataclass(frozen=True)
+class LockWish:
+    """What the command line said about locking."""
+
+    models: tuple[str, ...] = ()
+    project: Path | None = None
+    update: tuple[str, ...] = ()
+    check: bool = False
+    conda: str | None = None
+
+
+def lock(config: Path | None, wish: LockWish) -> int:
+    """Lock the environments of models."""
+    from mlops_install import lock as locking
+
+    read = configs.load(config)
+    folder = wish.project or Path(read.workflows.path or ".").expanduser()
+    models, base = read.models, read.base
+    secrets = contexts.given(read.model_copy(update={"workflows": Workflows()}))
+    options = locking.LockOptions(
+        platforms=tuple(models.platforms),
+        cuda=models.cuda,
+        update=wish.update,
+        check=wish.check,
+        conda=wish.conda,
+        mirrors=models.channel_mirrors,
+        user=models.channel_user,
+        password=secrets.channel_password,
+        pypi_names=models.pypi_names,
+        python_index=base.python_index
+        and with_login(base.python_index, base.python_index_user, secrets.index_password),
+    )
+    return locking.run(folder, wish.models, options)
+
+
+def env(options: Options, words: tuple[str, ...]) -> int:
+    """Run the server's `mlops env` and hand on what it says; its exit code."""
+    with (
+        reach(options, given=Given()) as (server, _),
+        contextlib.closing(server.open(f"{sh(PROGRAM, 'env', *words)} < /dev/null")) as session,
+    ):
+        for line in session.lines():
+            report.line(line)
+        result = session.finish()
+    if result.stderr.strip():
+        report.say(result.stderr.rstrip())
+    return result.code

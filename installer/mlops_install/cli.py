@@ -7,41 +7,32 @@ import os
 import re
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 
 from mlops_install import __version__
+from mlops_install.boxcli import box
+from mlops_install.envcli import env
 from mlops_install.errors import MlopsError
-
-if TYPE_CHECKING:
-    from mlops_install import actions
+from mlops_install.options import (
+    AcceptOption,
+    ConfigOption,
+    FullOption,
+    HostArgument,
+    JsonOption,
+    SshOption,
+    YesOption,
+    chosen,
+)
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
-box = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(env, name="env", help="The conda environments of the models on the server.")
 app.add_typer(box, name="box", help="Disposable servers on this machine (Linux, as root).")
-
-HostArgument = Annotated[
-    str | None,
-    typer.Argument(help="user@host[:port], a name from the ssh config, or local.", metavar="HOST"),
-]
-ConfigOption = Annotated[
-    Path | None,
-    typer.Option("--config", "-c", help="Config file; default mlops.toml, where there is one."),
-]
-SshOption = Annotated[
-    Path | None, typer.Option("--ssh-config", "-F", help="ssh config, instead of ~/.ssh/config.")
-]
-AcceptOption = Annotated[
-    bool, typer.Option("--accept-new-host-key", help="Let an unknown host key in.")
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="Data for machines on stdout.")]
-FullOption = Annotated[bool, typer.Option("--full", help="Show the text of new files too.")]
 
 
 INTERRUPTED = 130
 """What typer makes of Ctrl-C."""
-YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
 
 def run() -> None:
@@ -73,27 +64,6 @@ def _stop(problem: MlopsError) -> NoReturn:
 
     report.error(problem)
     sys.exit(1)
-
-
-def _options(
-    context: typer.Context,
-    host: str | None,
-    config: Path | None,
-    ssh_config: Path | None,
-    accept_new: bool,
-    as_json: bool,
-) -> "actions.Options":
-    """What was said after the command, and before it."""
-    from mlops_install import actions
-
-    before = context.obj or {}
-    return actions.Options(
-        host,
-        config or before.get("config"),
-        ssh_config or before.get("ssh_config"),
-        accept_new or before.get("accept_new", False),
-        as_json or before.get("as_json", False),
-    )
 
 
 @app.callback(invoke_without_command=True)
@@ -133,7 +103,7 @@ def apply(
     """Show the plan, ask, carry it out, verify. Run it again for every change and upgrade."""
     from mlops_install import actions
 
-    options = _options(context, host, config, ssh_config, accept_new_host_key, as_json)
+    options = chosen(context, host, config, ssh_config, accept_new_host_key, as_json)
     yes = yes or context.obj["yes"]
     return actions.apply(options, yes=yes, verify_after=not no_verify, full=full)
 
@@ -151,7 +121,7 @@ def plan(
     """Show what apply would do; exit code 2 when that is something."""
     from mlops_install import actions
 
-    options = _options(context, host, config, ssh_config, accept_new_host_key, as_json)
+    options = chosen(context, host, config, ssh_config, accept_new_host_key, as_json)
     return actions.plan(options, full=full)
 
 
@@ -168,7 +138,7 @@ def verify(
     """Run the infrastructure tests against the live server; exit code 2 when one fails."""
     from mlops_install import actions
 
-    options = _options(context, host, config, ssh_config, accept_new_host_key, as_json)
+    options = chosen(context, host, config, ssh_config, accept_new_host_key, as_json)
     return actions.verify(options, junit)
 
 
@@ -184,7 +154,7 @@ def status(
     """What runs on the server, and how it is; exit code 2 when something is down."""
     from mlops_install import actions
 
-    options = _options(context, host, config, ssh_config, accept_new_host_key, as_json)
+    options = chosen(context, host, config, ssh_config, accept_new_host_key, as_json)
     return actions.status(options)
 
 
@@ -206,62 +176,24 @@ def init(
     report.say(f"wrote {file}; next: set [server] host, then `mlops-install plan`")
 
 
-@box.command("up")
-def box_up(
-    name: str,
-    system: Annotated[str, typer.Option("--os", help="debian-12 or debian-13.")] = "debian-12",
-) -> None:
-    """Make a box, or start it again; it stays until `box down`."""
-    from mlops_install import box as boxes
-    from mlops_install import report
+@app.command()
+def lock(
+    context: typer.Context,
+    models: Annotated[list[str] | None, typer.Argument(help="Default: all models.")] = None,
+    config: ConfigOption = None,
+    project: Annotated[
+        Path | None, typer.Option(help="Default: [workflows] path, or the current folder.")
+    ] = None,
+    update: Annotated[
+        list[str] | None, typer.Option(help="Package to update; '*' for all.", metavar="PACKAGE")
+    ] = None,
+    check: Annotated[bool, typer.Option("--check", help="Only tell what is stale.")] = False,
+    conda: Annotated[
+        str | None, typer.Option(help="A conda, mamba or micromamba to solve with.")
+    ] = None,
+) -> int:
+    """Lock the environments of models: models/NAME/conda-lock.yml from its environment.yml."""
+    from mlops_install import actions
 
-    made = boxes.up(name, system, say=report.say)
-    report.say(f"box {name} is up at {made.address}; `mlops-install box ssh {name}` logs in")
-
-
-@box.command("ssh", context_settings={"ignore_unknown_options": True})
-def box_ssh(
-    name: str, command: Annotated[list[str] | None, typer.Argument(help="Command to run.")] = None
-) -> None:
-    """Log in to a box, or run a command in it."""
-    from mlops_install import box as boxes
-
-    found = boxes.find(name)
-    words = ["ssh", "-i", str(found.identity_file), "-o", f"UserKnownHostsFile={found.known_hosts}",
-             "-o", "StrictHostKeyChecking=yes", "-o", "IdentitiesOnly=yes", "-o", "LogLevel=ERROR",
-             f"root@{found.address}", *(command or [])]  # fmt: skip
-    os.execvp("ssh", words)  # noqa: S606 - the user's ssh takes over the terminal
-
-
-@box.command("ssh-config")
-def box_ssh_config(name: str) -> None:
-    """Print an OpenSSH Host block: `mlops-install -F FILE apply NAME` and `ssh -F FILE NAME`."""
-    from mlops_install import box as boxes
-
-    typer.echo(boxes.ssh_config(boxes.find(name)), nl=False)
-
-
-@box.command("list")
-def box_list() -> None:
-    """List the boxes."""
-    from mlops_install import box as boxes
-    from mlops_install import report
-
-    rows = [(b.name, b.system, b.address, "running" if b.running else "off") for b in boxes.boxes()]
-    report.table(("box", "system", "address", "state"), rows, report.data)
-
-
-@box.command("halt")
-def box_halt(name: str) -> None:
-    """Switch a box off; its disk is kept."""
-    from mlops_install import box as boxes
-
-    boxes.halt(name)
-
-
-@box.command("down")
-def box_down(name: str) -> None:
-    """Remove a box and its disk."""
-    from mlops_install import box as boxes
-
-    boxes.down(name)
+    wish = actions.LockWish(tuple(models or ()), project, tuple(update or ()), check, conda)
+    return actions.lock(config or (context.obj or {}).get("config"), wish)

@@ -5,11 +5,23 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
+from mlops_install import release
 from mlops_install.config import secret
 from mlops_install.errors import ConfigError
 from mlops_install.facts import Facts
+from mlops_install.lock import project as projects
+from mlops_install.lock.project import Model
+from mlops_install.resources.tree import Files
 from mlops_install.settings import Config, SecretRef
 from mlops_install.sizing import Sizing, size
+
+
+@dataclass(frozen=True)
+class Project:
+    """The workflow project that [workflows] path names."""
+
+    files: Files
+    models: tuple[Model, ...]
 
 
 @dataclass(frozen=True)
@@ -21,6 +33,8 @@ class Given:
     certificate_key: SecretStr | None = None
     proxy_password: SecretStr | None = None
     index_password: SecretStr | None = None
+    channel_password: SecretStr | None = None
+    project: Project | None = None
 
 
 def given(config: Config) -> Given:
@@ -33,7 +47,23 @@ def given(config: Config) -> Given:
         certificate_key=None if key is None else SecretStr(key),
         proxy_password=_secret(base.http_proxy_password),
         index_password=_secret(base.python_index_password),
+        channel_password=_secret(config.models.channel_password),
+        project=_project(config),
     )
+
+
+def _project(config: Config) -> Project | None:
+    if config.workflows.path is None:
+        return None
+    folder = Path(config.workflows.path).expanduser()
+    project = Project(release.read(folder), projects.read(folder, config.models.cuda))
+    for model in project.models:
+        if model.options.gpu and "gpu" not in config.pools.slots:
+            raise ConfigError(
+                f"models/{model.name}/model.toml says gpu = true, and there is no pool gpu",
+                fix="add `gpu = 1` to [pools] in the config, or as many tasks as the GPU can run",
+            )
+    return project
 
 
 def _secret(reference: SecretRef | None) -> SecretStr | None:
@@ -76,5 +106,7 @@ class Context:
 
 
 def make(config: Config, facts: Facts, read: Given, reached: str) -> Context:
-    """Put together what is known."""
+    """Put together what is known. Raises `ConfigError` for a lock of other platforms only."""
+    for model in read.project.models if read.project else ():
+        model.require({"aarch64": "linux-aarch64"}.get(facts.machine, "linux-64"))
     return Context(config, facts, read, size(config, facts), reached)

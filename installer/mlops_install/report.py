@@ -23,6 +23,12 @@ def say(text: str, style: str = "") -> None:
     people.print(Text(text, style))
 
 
+def line(text: str) -> None:
+    """One line of data, as it is."""
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
 def result(value: object) -> None:
     """Data for machines: one JSON document on stdout."""
     sys.stdout.write(json.dumps(value, indent=2) + "\n")
@@ -123,7 +129,9 @@ def show_checks(checks: Sequence[Check], console: Console) -> None:
     bad = [check for check in checks if check.outcome == "FAILED"]
     for check in bad:
         console.print(Text(f"{check.role}: {check.name}: ", "bold red") + Text(check.reason))
+    skipped = sum(check.outcome == "skipped" for check in checks)
     word = f"{len(bad)} of {len(checks)} checks failed" if bad else f"all {len(checks)} checks ok"
+    word = f"{len(checks) - skipped} checks ok, {skipped} skipped" if skipped and not bad else word
     people.print(Text(word, "bold red" if bad else "bold green"))
 
 

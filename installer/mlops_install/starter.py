@@ -1,13 +1,15 @@
 """The commented config files: the starter that `init` writes, and the full example."""
 
+import inspect
 import json
+import re
 from collections.abc import Iterator
 from textwrap import wrap
 from typing import Any
 
 from pydantic.fields import FieldInfo
 
-from mlops_install.settings import Section, sections
+from mlops_install.settings import Pools, Section, sections
 
 HEAD = """\
 # The config of mlops-install. Every setting is here with its default; one that is commented
@@ -22,25 +24,36 @@ def example() -> str:
 
 
 def _section(name: str, model: type[Section]) -> str:
-    lines = [f"# {(model.__doc__ or '').strip()}", f"[{name}]"]
+    lines = [*_comment(inspect.getdoc(model) or ""), f"[{name}]"]
+    if model is Pools:
+        lines += ["", "# {} = {}".format(*Pools.EXAMPLE)]
     for key, info in model.model_fields.items():
         lines += ["", *_setting(key, info)]
     return "\n".join(lines) + "\n"
 
 
 def _setting(key: str, info: FieldInfo) -> Iterator[str]:
-    for line in wrap(info.description or "", 94):
-        yield f"# {line}"
+    yield from _comment(info.description or "")
     if info.default is None:
         yield f"# {key} = {toml((info.examples or [''])[0])}"
     else:
         yield f"{key} = {toml(info.default)}"
 
 
+def _comment(text: str) -> Iterator[str]:
+    for line in wrap(text, 94):
+        yield f"# {line}"
+
+
 def toml(value: Any) -> str:
     """A value as TOML: strings, numbers, booleans, lists, and tables in one line."""
     if isinstance(value, dict):
-        return "{ " + ", ".join(f"{key} = {toml(v)}" for key, v in value.items()) + " }"
+        pairs = ", ".join(f"{_key(key)} = {toml(v)}" for key, v in value.items())
+        return f"{{ {pairs} }}" if pairs else "{}"
     if isinstance(value, list):
         return "[" + ", ".join(toml(v) for v in value) + "]"
     return json.dumps(value)
+
+
+def _key(key: str) -> str:
+    return key if re.fullmatch(r"[\w-]+", key, re.ASCII) else json.dumps(key)

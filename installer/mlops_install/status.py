@@ -1,5 +1,6 @@
 """What runs on the server, and how it is: one round trip."""
 
+import json
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -49,7 +50,9 @@ class Status:
 
 def gather(host: Host, context: Context) -> Status:
     """Ask the server."""
-    version, units, jobs, tasks, disk, runs = probe.ask(host, _scripts(context))
+    version, units, jobs, tasks, disk, runs, release, environments = probe.ask(
+        host, _scripts(context)
+    )
     facts = context.facts
     lines = [
         Line(
@@ -60,6 +63,8 @@ def gather(host: Host, context: Context) -> Status:
         *(_unit(line) for line in units.text.splitlines() if line.strip()),
         *(_job(line) for line in jobs.text.splitlines() if line.strip()),
         Line("tasks", ", ".join(tasks.text.replace("|", " ").split("\n")).strip(", ") or "none"),
+        Line("workflows", release.text.strip() or "none yet"),
+        *(_environment(line) for line in environments.text.splitlines() if line.strip()),
         *(_disk(line) for line in disk.text.splitlines() if line.strip()),
         Line("last run", runs.text.strip() or "never"),
     ]
@@ -80,6 +85,9 @@ def _scripts(context: Context) -> list[str]:
         f"{sql(TASKS, database='airflow')} || true",
         "df -Pm / /opt /var /srv 2>/dev/null | awk 'NR > 1 && !seen[$6]++ {print $6, $4, $5}'",
         "cat /var/lib/mlops/last_run 2>/dev/null || true",
+        'basename "$(readlink /srv/mlops/workflows/current)"',
+        "for f in /opt/mlops/envs/*/current/.mlops/ready.json; do"
+        " [ ! -f $f ] || tr -d '\\n' < $f; echo; done",
     ]
 
 
@@ -92,6 +100,15 @@ def _job(line: str) -> Line:
     kind, hostname, age = line.split("|")
     name = hostname.removesuffix(".localhost") if kind == "SchedulerJob" else kind
     return Line(f"heartbeat of {name}", f"{age} s ago", float(age) < 60)
+
+
+def _environment(line: str) -> Line:
+    found = json.loads(line)
+    words = (
+        f"{found['lock_hash']}, Python {found['python']}, {found['packages']} packages,"
+        f" {found['bytes'] // 2**20} MiB"
+    )
+    return Line(f"environment {found['model']}", words, True)
 
 
 def _disk(line: str) -> Line:

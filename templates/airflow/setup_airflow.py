@@ -4,7 +4,8 @@ Runs as user airflow, with the environment and credentials of the units. Reads f
 
     {"users": [{"username", "role", "credential", "email"}, ...],
      "reset_passwords": [username, ...],
-     "pools": [{"name", "slots", "description", "include_deferred"}, ...]}
+     "pools": [{"name", "slots", "description", "include_deferred"}, ...],
+     "unwanted_pools": [name, ...]}
 
 A user's password is the credential of that name. Users that exist keep theirs unless listed in reset_passwords.
 """
@@ -60,6 +61,9 @@ def main() -> None:
     for pool in wanted["pools"]:
         Pool.create_or_update_pool(**pool)
         print(f"pool {pool['name']}: {pool['slots']} slots")
+    for name in wanted["unwanted_pools"]:
+        Pool.delete_pool(name)
+        print(f"pool {name}: deleted")
 
 
 if __name__ == "__main__":

@@ -93,7 +93,7 @@ def on_a_terminal(server: Server, keys: bytes, **variables: str) -> tuple[int, s
 
 
 def test_on_a_terminal_it_asks_and_shows_what_runs(provisioned):
-    provisioned.ssh("rm /opt/mlops/uv/*/.ready")
+    provisioned.ssh("rm /opt/mlops/tools/current/.ready")
     code, screen = on_a_terminal(provisioned, b"n\n")
     assert (code, "nothing was changed" in screen) == (2, True), screen
     code, screen = on_a_terminal(provisioned, b"\x03")

@@ -147,8 +147,10 @@ def test_a_healthy_server_passes_and_a_report_is_written(tasks: Server, tmp_path
     assert done.returncode == 0, done.output
     print(f"\nverified in {time.monotonic() - begin:.1f} s")
     checks = done.json["checks"]
-    assert {check["outcome"] for check in checks} == {"ok"}
-    assert {check["role"] for check in checks} == {"plan", "airflow", "base", "postgres", "proxy"}
+    roles = {"plan", "airflow", "base", "models", "postgres", "proxy", "workflows"}
+    assert {check["role"] for check in checks} == roles
+    skipped = {check["role"] for check in checks if check["outcome"] != "ok"}
+    assert skipped == {"models", "workflows"}, "this server has no models"
     suite = ElementTree.parse(report).getroot().find("testsuite")
     assert suite is not None
     assert (suite.get("failures"), suite.get("errors")) == ("0", "0")

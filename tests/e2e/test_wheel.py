@@ -60,7 +60,7 @@ def test_it_holds_everything_that_is_shipped(wheel: Path) -> None:
 
 @on_debian_12
 def test_it_puts_a_server_right_and_verifies_it(program: Path, provisioned: Server) -> None:
-    provisioned.ssh(f"rm {UNIT}; systemctl stop airflow-triggerer; rm -rf /opt/mlops/uv")
+    provisioned.ssh(f"rm {UNIT}; systemctl stop airflow-triggerer; rm -rf /opt/mlops/tools")
     options = ["-F", str(provisioned.ssh_config), "-c", str(provisioned.config)]
 
     def mlops(command: str, *more: str) -> Done:
@@ -84,7 +84,7 @@ def test_a_server_can_install_itself(wheel: Path, provisioned: Server) -> None:
     subprocess.run([*words, f"{provisioned.name}:{copied}"], check=True)
     words[4:] = [str(provisioned.config)]
     subprocess.run([*words, f"{provisioned.name}:/root/mlops.toml"], check=True)
-    uv = "$(echo /opt/mlops/uv/*/bin/uv)"
+    uv = "/opt/mlops/tools/current/bin/uv"
     try:
         provisioned.ssh(
             f"set -e; uv={uv}; . /etc/mlops/secrets/network.env\n"

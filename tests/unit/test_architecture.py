@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
+PACKAGES = [f"installer/{name}" for name in ("mlops_install", "mlops_server", "mlops_airflow")]
 CODE = sorted(
     p
-    for top in ("installer/mlops_install", "roles")
+    for top in (*PACKAGES, "roles")
     for p in (ROOT / top).rglob("*.py")
     if not {"infra_tests", "templates"} & set(p.parts) and "mlops_install/roles" not in str(p)
 )
@@ -19,7 +20,9 @@ DOORS = {  # what may be imported where, and nowhere else
     "paramiko": {"installer/mlops_install/sshlogin.py"},
     "jinja2": {"installer/mlops_install/render.py"},
     "rich": {"installer/mlops_install/report.py", "installer/mlops_install/progress.py"},
-    "typer": {"installer/mlops_install/cli.py"},
+    "typer": {f"installer/mlops_install/{n}.py" for n in ("boxcli", "cli", "envcli", "options")},
+    "airflow": {f"installer/mlops_airflow/{n}.py" for n in ("decorators", "operators")},
+    "rattler": {"installer/mlops_install/condasolver.py", "installer/mlops_server/condapart.py"},
     "pytest": {"installer/mlops_install/verification.py"},
 }
 PURE = ("roles/", "installer/mlops_install/resources/")

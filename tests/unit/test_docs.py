@@ -9,11 +9,14 @@ from pathlib import Path
 import pytest
 from mlops_install import cli, config, context, facts, roles
 from mlops_install.host import Local
+from mlops_install.lock.project import Model
 from mlops_install.plan import Stage, make_plan
 from mlops_install.resources.certificates import TRUSTED, SelfSigned
 from mlops_install.resources.postgres import Database, Role
 from mlops_install.resources.systemd import Services
+from mlops_install.resources.tree import Content
 from mlops_install.resources.user import SystemUser
+from mlops_server.layout import ModelOptions, lock_hash
 from pydantic import SecretStr
 from typer.main import get_command
 
@@ -41,11 +44,20 @@ EVERYTHING = """\
 http_proxy = "http://proxy.example.org:3128"
 apt_mirror = "https://mirror.example.org/debian"
 locale = "de_CH.UTF-8"
+
+[models]
+channel_mirrors = { conda-forge = "https://mirror.example.org/conda-forge" }
+channel_user = "mlops"
 """
 GIVEN = context.Given(
     ca_bundle="-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n",
     certificate="certificate",
     certificate_key=SecretStr("key"),
+    channel_password=SecretStr("hush"),
+    project=context.Project(
+        {"dags/a.py": Content(b"")},
+        (Model("churn", b"lock", b"", b"", ModelOptions(), lock_hash(b"lock"), ("linux-64",)),),
+    ),
 )
 STEPS_MAKE = {  # not a resource by themselves: steps of resources, the engine and the lock
     TRUSTED: "resources/certificates.py",
@@ -84,7 +96,10 @@ def resources():
 
 def plain(name: str) -> str:
     """A path or unit as the page writes it, without digests and versions."""
-    name = re.sub(r"/[0-9a-f]{12}$", "/<lock>", name)
+    name = re.sub(r"(lib/python|releases)/[0-9a-f]{12}$", r"\1/<digest>", name)
+    name = re.sub(r"(?<=/)[0-9a-f]{12}(?=$|/)", "<lock>", name)
+    name = name.replace("/envs/churn/", "/envs/<model>/")
+    name = re.sub(r"lib/python3\.\d+/", "lib/<python>/", name)
     name = re.sub(r"(?<=postgresql[/@-])1[57]", "<version>", name)
     return re.sub(r"scheduler@\d+", "scheduler@1", name)
 
@@ -168,13 +183,17 @@ def test_the_config_reference_is_current():
 
 def commands() -> dict[str, object]:
     group = get_command(cli.app).commands
-    boxes = {f"box {name}": command for name, command in group["box"].commands.items()}
-    return {name: command for name, command in group.items() if name != "box"} | boxes
+    nested = {
+        f"{top} {name}": command
+        for top in ("box", "env")
+        for name, command in group[top].commands.items()
+    }
+    return {name: c for name, c in group.items() if name not in ("box", "env")} | nested
 
 
 @pytest.mark.parametrize("name", commands())
 def test_every_command_and_option_is_in_the_reference(name):
-    level = "###" if name.startswith("box ") else "##"
+    level = "###" if " " in name else "##"
     part = re.split(rf"^{level} {name}$", text("cli.md"), flags=re.M)
     assert len(part) == 2, f"no section {level} {name}"
     section = re.split(r"^##", part[1], flags=re.M)[0]

@@ -9,6 +9,7 @@ from mlops_install.resources.postgres import SOCKET, ask_sql
 from mlops_install.shell import as_user, here, sh
 
 ANSWERED = "/var/lib/mlops/answered"  # not in /run: a reboot leaves nothing to do
+MARK = "made by mlops-install"
 STATE_SQL = """\
 select to_regclass('public.alembic_version_fab') is not null
    and to_regclass('public.ab_user_role') is not null as there \\gset
@@ -18,6 +19,7 @@ select 'alembic_version_fab', version_num from alembic_version_fab;
 select 'user ' || u.username, r.name from ab_user u
   join ab_user_role ur on ur.user_id = u.id join ab_role r on r.id = ur.role_id
   where u.active;
+select 'pool ' || pool, slots from slot_pool where description = '{MARK}' or pool in ({pools});
 \\endif
 """
 
@@ -34,15 +36,16 @@ class User:
 
 @dataclass(frozen=True)
 class ContentsState:
-    """Schema heads by table, and the roles of our users."""
+    """Schema heads by table, the roles of our users, the slots of our pools."""
 
     heads: Mapping[str, str]
     users: Mapping[str, str]
+    pools: Mapping[str, int]
 
 
 @dataclass(frozen=True)
 class Contents(Resource[ContentsState]):
-    """Airflow's database is migrated and has our users; all in one start of Airflow's Python.
+    """Airflow's database is migrated and has our users and pools, in one start of Airflow's Python.
 
     `python` is the interpreter of the generation that the schema `heads` belong to; `setup`
     the script that does the work.
@@ -52,6 +55,7 @@ class Contents(Resource[ContentsState]):
     setup: str
     heads: Mapping[str, str]
     users: tuple[User, ...]
+    pools: Mapping[str, int]
 
     @property
     def name(self) -> str:
@@ -59,13 +63,14 @@ class Contents(Resource[ContentsState]):
 
     @property
     def desired(self) -> ContentsState:
-        return ContentsState(self.heads, {user.username: user.role for user in self.users})
+        return ContentsState(self.heads, {u.username: u.role for u in self.users}, self.pools)
 
     def probe(self) -> str:
         psql = as_user("postgres", "psql", "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1")
+        query = STATE_SQL.format(MARK=MARK, pools=", ".join(f"'{p}'" for p in (*self.pools, "")))
         return (
             f"command -v psql >/dev/null && [ -S {SOCKET} ] || exit {ABSENT}\n"
-            f"{psql} -d airflow <<'SQL' || {{ [ $? = 2 ] && exit {ABSENT}; }}\n{STATE_SQL}SQL"
+            f"{psql} -d airflow <<'SQL' || {{ [ $? = 2 ] && exit {ABSENT}; }}\n{query}SQL"
         )
 
     def parse(self, answer: str) -> ContentsState | None:
@@ -75,13 +80,21 @@ class Contents(Resource[ContentsState]):
         ours = {user.username for user in self.users}
         heads = {key: value for key, value in rows if key in self.heads}
         users = {k.removeprefix("user "): v for k, v in rows if k.removeprefix("user ") in ours}
-        return ContentsState(heads, users)
+        pools = {k.removeprefix("pool "): int(v) for k, v in rows if k.startswith("pool ")}
+        if "default_pool" not in self.pools:
+            pools.pop("default_pool", None)  # Airflow's own: it keeps the slots it has
+        return ContentsState(heads, users, pools)
 
     def change(self, current: ContentsState | None) -> Iterator[Step]:
+        pools = current.pools if current else {}
         wanted = {
             "users": [vars(user) for user in self.users],
             "reset_passwords": [],
-            "pools": [],
+            "pools": [
+                {"name": name, "slots": slots, "description": MARK, "include_deferred": False}
+                for name, slots in self.pools.items()
+            ],
+            "unwanted_pools": sorted(pools.keys() - self.pools.keys()),
         }
         secrets = ("fernet_key", "jwt_secret", "session_key", *(u.credential for u in self.users))
         properties = [f"LoadCredential={s}:/etc/mlops/secrets/{s}" for s in secrets]
@@ -95,8 +108,8 @@ class Contents(Resource[ContentsState]):
         )  # fmt: skip
         yield Run(
             f"{run} < <({here(json.dumps(wanted).encode())})",
-            title="airflow db migrate; permissions; users "
-            + ", ".join(user.username for user in self.users),
+            title="airflow db migrate; permissions; users and pools "
+            + ", ".join((*(user.username for user in self.users), *self.pools)),
         )
 
 

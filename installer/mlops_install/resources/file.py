@@ -137,3 +137,11 @@ class Link(Resource[LinkState]):
             )
         else:
             yield Run(sh("rm", "-f", self.path))
+
+
+@dataclass(frozen=True)
+class FirstLink(Link):
+    """A link that is made once; where it points afterwards is somebody else's business."""
+
+    def probe(self) -> str:
+        return f"test -L {sh(self.path)} || exit {ABSENT}\necho {sh(self.target)}"

@@ -16,8 +16,11 @@ class Generation:
 
 
 @dataclass(frozen=True)
-class Uv(Resource[Generation]):
-    """uv itself, by Debian's pip from a hash-pinned lock. `network` is a file to source."""
+class Tools(Resource[Generation]):
+    """uv and the like, by Debian's pip from a hash-pinned lock, for Debian's Python.
+
+    `network` is a file to source.
+    """
 
     path: str
     lock: str
@@ -25,7 +28,7 @@ class Uv(Resource[Generation]):
 
     @property
     def name(self) -> str:
-        return f"uv {self.path}"
+        return f"tools {self.path}"
 
     @property
     def desired(self) -> Generation:

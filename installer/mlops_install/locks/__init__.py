@@ -1,0 +1,10 @@
+"""Hash-pinned locks of what goes onto the server; `scripts/lock-airflow` writes them."""
+
+from functools import cache
+from pathlib import Path
+
+
+@cache
+def read(name: str) -> str:
+    """The text of a lock."""
+    return (Path(__file__).parent / name).read_text()
