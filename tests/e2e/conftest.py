@@ -14,7 +14,10 @@ from mlops_install import box
 
 sys.path.insert(0, str(Path(__file__).parent))  # for the tests: `from server import ...`
 
-from server import Server, answers, make, provision, wait_for
+import channel
+import project
+import walls
+from server import PROGRAM, Server, answers, make, provision, run, wait_for
 
 
 @pytest.fixture(scope="session")
@@ -60,6 +63,21 @@ def provisioned(system: str, farm: dict[str, Server]) -> Server:
     assert server.applied
     assert server.applied.returncode == 0, server.applied.output
     return server
+
+
+@pytest.fixture(scope="session")
+def locked_project(folder: Path, conda_forge: channel.Server) -> Path:
+    """A workflow project with its locks, made by `mlops-install lock`; copy it to change it."""
+    made = folder / "project"
+    project.write(made)
+    config = folder / "lock.toml"
+    config.write_text(
+        f'[base]\npython_index = "{walls.upstream_index()}"\n'
+        + project.CONFIG.format(project=made, channel=conda_forge.at("127.0.0.1"))
+    )
+    done = run([*PROGRAM, "lock", "-c", str(config)], folder)
+    assert done.returncode == 0, done.output
+    return made
 
 
 @pytest.fixture

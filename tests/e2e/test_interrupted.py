@@ -9,7 +9,10 @@ import random
 import re
 import signal
 import time
+from pathlib import Path
 
+import channel
+import project
 import pytest
 from mlops_install import box
 from server import Server, add_tasks, wait_for
@@ -43,7 +46,11 @@ def rounds() -> list[object]:
 
 
 @pytest.mark.parametrize(("system", "kind", "moment"), rounds())
-def test_it_carries_on_when_it_was_killed(bare: Server, kind: str, moment: float) -> None:
+def test_it_carries_on_when_it_was_killed(
+    bare: Server, kind: str, moment: float, locked_project: Path, conda_forge: channel.Server
+) -> None:
+    url = conda_forge.at(bare.box.gateway)
+    bare.config.write_text(project.CONFIG.format(project=locked_project, channel=url))
     first = bare.start("apply", "--yes", "--no-verify")
     time.sleep(moment)
     early = first.poll() is None

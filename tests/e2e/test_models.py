@@ -2,6 +2,7 @@
 
 import json
 import secrets
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,14 +19,14 @@ FINAL = {"success", "failed"}
 
 
 @pytest.fixture(scope="module")
-def workshop(boxes_here: None, folder: Path, conda_forge: channel.Server) -> Iterator[Server]:
+def workshop(
+    boxes_here: None, folder: Path, conda_forge: channel.Server, locked_project: Path
+) -> Iterator[Server]:
     """A server that was provisioned with the project in one go."""
     server = make("debian-13", folder)
-    server.project = folder / "project"
-    project.write(server.project)
+    server.project = shutil.copytree(locked_project, server.folder / "project")
     url = conda_forge.at(server.box.gateway)
     server.config.write_text(project.CONFIG.format(project=server.project, channel=url))
-    assert lock(server).returncode == 0
     server.applied = server.cli("apply", "--yes")
     assert server.applied.returncode == 0, server.applied.output
     yield server
