@@ -18,27 +18,12 @@ from mlops_install.resources.tree import Content
 from mlops_install.resources.user import SystemUser
 from mlops_server.layout import ModelOptions, lock_hash
 from pydantic import SecretStr
+from samples import FACTS
 from typer.main import get_command
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 PAGES = [ROOT / "README.md", *sorted(DOCS.glob("*.md"))]
-FACTS = """\
-os_id=debian
-os_version={version}
-os_codename=bookworm
-machine=x86_64
-hostname=ml
-cpus=4
-memory_mb=8000
-disk_mb=50000
-var_mb=50000
-init=systemd
-server_name=
-installed=
-time_daemon=
-last_run=
-"""
 EVERYTHING = """\
 [base]
 http_proxy = "http://proxy.example.org:3128"
@@ -79,7 +64,7 @@ def contexts() -> list[context.Context]:
     return [
         context.make(
             config.parse(wanted, "t"),
-            facts.parse(FACTS.format(version=version)),
+            facts.parse(FACTS + f"os_version={version}\n"),
             given,
             "192.0.2.7",
         )

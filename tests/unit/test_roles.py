@@ -1,34 +1,24 @@
 """Roles are pure: the same config and facts give the same resources, and no secret shows."""
 
 import json
+from pathlib import Path
 
 import pytest
 from mlops_install import context, facts, preflight, report
 from mlops_install.config import parse
-from mlops_install.errors import PreflightError
+from mlops_install.errors import ConfigError, PreflightError
+from mlops_install.lock import environment, stamp
+from mlops_install.lock.project import Model
 from mlops_install.plan import Plan, _change, _lanes
 from mlops_install.probe import Answer
-from mlops_install.resource import ABSENT
+from mlops_install.resource import ABSENT, differences
+from mlops_install.resources.airflow import Contents
+from mlops_install.resources.tree import Content
 from mlops_install.roles import stages
 from mlops_install.settings import Config
+from mlops_server.layout import ModelOptions, lock_hash
 from pydantic import SecretStr
-
-FACTS = """\
-os_id=debian
-os_version=12
-os_codename=bookworm
-machine=x86_64
-hostname=ml
-cpus=4
-memory_mb=8000
-disk_mb=50000
-var_mb=50000
-init=systemd
-server_name=
-installed=
-time_daemon=
-last_run=
-"""
+from samples import FACTS
 
 
 def server(**changes: object) -> facts.Facts:
@@ -76,10 +66,12 @@ def test_secrets_of_the_config_show_in_no_plan():
         certificate_key=SecretStr("-----BEGIN PRIVATE KEY-----\nhush-key\n"),
         proxy_password=SecretStr("hush-proxy"),
         index_password=SecretStr("hush-index"),
+        channel_password=SecretStr("hush-channel"),
     )
     config = (
         "[base]\nhttp_proxy = 'http://proxy:3128'\nhttp_proxy_user = 'me'\n"
         "python_index = 'https://index/simple'\npython_index_user = 'me'\n"
+        "[models]\nchannel_mirrors = { conda-forge = 'https://mirror/cf' }\nchannel_user = 'me'\n"
     )
     plan = cold_plan(make(config, given))
     shown = json.dumps(report.plan_json(plan)) + "".join(
@@ -184,3 +176,85 @@ def test_numbers_of_the_config_win():
 )
 def test_the_url(config, url):
     assert make(config).base_url == url
+
+
+# --- models -------------------------------------------------------------------------------
+
+
+def project(*models: Model) -> context.Given:
+    return context.Given(project=context.Project({"dags/a.py": Content(b"")}, models))
+
+
+def model(name: str, *platforms: str) -> Model:
+    lock = name.encode()
+    return Model(name, lock, b"", b"", ModelOptions(), lock_hash(lock), platforms or ("linux-64",))
+
+
+def test_environments_are_built_side_by_side_before_they_come_into_force():
+    made = make("", project(*(model(name) for name in "abcde")))
+    build, configure = (s for s in stages(made) if s.name in ("build", "configure"))
+    lanes = {lane.name: [r.name.split()[1] for r in lane.resources] for lane in build.lanes
+             if lane.name.startswith("models")}  # fmt: skip
+    assert lanes == {"models 1": ["a", "d"], "models 2": ["b", "e"], "models 3": ["c"]}
+    switch = [r.name for r in next(x for x in configure.lanes if x.name == "workflows").resources]
+    assert switch[:5] == [f"current environment {name}" for name in "abcde"]
+    assert switch[5] == "link /srv/mlops/workflows/current"
+
+
+def test_a_lock_for_other_platforms_is_refused():
+    with pytest.raises(ConfigError, match="no packages for linux-aarch64"):
+        make("", project(model("a")), machine="aarch64")
+    make("", project(model("a", "linux-64", "linux-aarch64")), machine="aarch64")
+
+
+def test_a_gpu_model_needs_the_pool(tmp_path):
+    config = project_files(tmp_path)
+    with pytest.raises(ConfigError, match="there is no pool gpu"):
+        context.given(config)
+    more = config.model_copy(update={"pools": parse("[pools]\ngpu = 1\n", "t").pools})
+    assert context.given(more).project
+
+
+def project_files(folder: Path) -> Config:
+    text = "channels: [conda-forge]\ndependencies: [python]\n"
+    data = text.encode()
+    head = stamp.line(environment.digest(data, environment.parse(data, "t")), None)
+    lock = "metadata:\n  channels: [{url: conda-forge}]\n  platforms: [linux-64]\npackage: []\n"
+    files = {"dags/a.py": "", "models/m/environment.yml": text, "models/m/model.toml": "gpu = true",
+             "models/m/conda-lock.yml": head + lock}  # fmt: skip
+    for name, content in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(content)
+    return parse(f"[workflows]\npath = '{folder}'\n", "t")
+
+
+def test_a_mirror_s_login_is_found_under_the_channel_s_host():
+    config = "[models]\nchannel_mirrors = { conda-forge = 'http://m:8/cf' }\nchannel_user = 'u'\n"
+    made = make(config, context.Given(channel_password=SecretStr("p")))
+    content = {getattr(r, "path", ""): getattr(r, "content", "") for r in resources(made)}
+    logins = json.loads(content["/etc/mlops/secrets/conda-auth.json"])
+    assert set(logins) == {"conda.anaconda.org", "m"}
+    assert (
+        '"https://conda.anaconda.org/conda-forge" = ["http://m:8/cf"]'
+        in (content["/etc/mlops/conda.toml"])
+    )
+
+
+@pytest.mark.parametrize(
+    ("rows", "drift"),
+    [
+        ("pool gpu|1", False),
+        ("pool gpu|1\npool default_pool|128", False),
+        ("pool gpu|2", True),
+        ("", True),
+        ("pool gpu|1\npool old|3", True),
+    ],
+)
+def test_pools_are_compared(rows, drift):
+    contents = next(r for r in resources(make("[pools]\ngpu = 1\n")) if isinstance(r, Contents))
+    heads = "".join(f"{key}|{value}\n" for key, value in contents.heads.items())
+    users = "".join(f"user {u.username}|{u.role}\n" for u in contents.users)
+    state = contents.parse(heads + users + rows)
+    assert bool(differences(state, contents.desired)) == drift
+    steps = "".join(step.shell() for step in contents.change(state))
+    assert "setup_airflow.py" in steps
