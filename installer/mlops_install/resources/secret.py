@@ -45,7 +45,7 @@ class Secret(Resource[Access]):
             f"  echo {sh(self.path)} was made before and is gone. What it protected needs it:\n"
             f"  echo restore it from a backup, or remove {record} to have a new one made.\n"
             "  exit 1\nfi\n"
-            f"(umask 077; {self.command} > {new})\ntest -s {new}\n"
+            f"(umask 077; ({self.command}) > {new})\ntest -s {new}\n"
             f"mv -fT {new} {sh(self.path)}\n"
             f"mkdir -p {MADE}; touch {record}"
         )
