@@ -10,6 +10,11 @@ MlopsError
 └── BoxError           a disposable box cannot be made or found
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from mlops_server.errors import EnvError
+
 
 class MlopsError(Exception):
     """What happened, and what to do about it.
@@ -51,3 +56,12 @@ class ApplyError(MlopsError):
 
 class BoxError(MlopsError):
     """A disposable box cannot be made or found."""
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Tell an error of what both sides share as one of this side. Raises `ConfigError`."""
+    try:
+        yield
+    except EnvError as error:
+        raise ConfigError(error.message, fix=error.fix, detail=error.detail) from error

@@ -13,7 +13,7 @@ from pathlib import Path
 from mlops_server import activation, inuse, listing
 from mlops_server.clean import CACHE_LOCK, sweep
 from mlops_server.condapart import Say
-from mlops_server.errors import EnvError
+from mlops_server.errors import BadLock, EnvError
 from mlops_server.layout import MODEL_NAME, Layout
 from mlops_server.lockfile import RELOCK, Locked, read, subdir
 from mlops_server.person import Person
@@ -97,7 +97,7 @@ def _python(conda: list[Locked]) -> str:
     for package in conda:
         if package.name == "python":
             return package.version
-    raise EnvError("the lock has no python", fix=f"add it to environment.yml; {RELOCK}")
+    raise BadLock("the lock has no python", fix=f"add it to environment.yml; {RELOCK}")
 
 
 def _keep_source(source: Path, folder: Path) -> None:

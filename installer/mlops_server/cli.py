@@ -1,4 +1,7 @@
-"""The command line of the server: `mlops env ...`. Heavy modules load where they are needed."""
+"""The command line of the server: `mlops env ...`, `mlops workflows ...`, `mlops door`.
+
+Heavy modules load where they are needed.
+"""
 
 import argparse
 import errno
@@ -12,6 +15,18 @@ from mlops_server.person import Person
 
 USER = "airflow"
 """Who runs tasks, smoke tests and `env run`."""
+WORKFLOWS = {
+    "fetch": "fetch the branch or tag; a new commit becomes a release",
+    "models": "the models of the candidate, and whether their environments are built",
+    "check": "prove the candidate",
+    "activate": "bring the candidate and its environments into force",
+    "clean": "remove releases and environments that nothing needs",
+    "sync": "fetch, build, check, activate and clean in one go",
+    "rollback": "go back to the release before, or to SHA, and hold it",
+    "release": "end the hold of a rollback",
+    "status": "what is in force, what is rejected and why",
+    "key": "the public deploy key, ready to paste",
+}
 
 
 class _Parser(argparse.ArgumentParser):
@@ -22,8 +37,19 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _parser() -> _Parser:
-    parser = _Parser(prog="mlops", description="Model environments on this server.")
-    top = parser.add_subparsers(required=True, metavar="env", parser_class=_Parser)
+    parser = _Parser(prog="mlops", description="Workflows and model environments of this server.")
+    top = parser.add_subparsers(
+        required=True, metavar="env|workflows|service|door", parser_class=_Parser
+    )
+    _add_environments(top)
+    _add_workflows(top)
+    _add_services(top)
+    door = top.add_parser("door", help="answer one request of the git-pull DAG, on stdin")
+    door.set_defaults(run=_door)
+    return parser
+
+
+def _add_environments(top: "argparse._SubParsersAction[_Parser]") -> None:
     env = top.add_parser("env", help="model environments").add_subparsers(
         required=True, dest="command", metavar="COMMAND"
     )
@@ -46,15 +72,37 @@ def _parser() -> _Parser:
     run.add_argument("words", nargs=argparse.REMAINDER, metavar="-- CMD...")
     clean = env.add_parser("clean", help="remove environments that nothing needs")
     clean.add_argument("--keep", type=int, default=2, metavar="N", help="older ones to keep")
-    return parser
+    for name, parser in env.choices.items():
+        parser.set_defaults(run=globals()[f"_{name}"])
+
+
+def _add_services(top: "argparse._SubParsersAction[_Parser]") -> None:
+    from mlops_server.services import cli
+
+    cli.add(top)
+
+
+def _add_workflows(top: "argparse._SubParsersAction[_Parser]") -> None:
+    workflows = top.add_parser("workflows", help="releases of the workflows, from Git")
+    commands = workflows.add_subparsers(required=True, dest="command", metavar="COMMAND")
+    for name, text in WORKFLOWS.items():
+        command = commands.add_parser(name, help=text)
+        command.set_defaults(run=_workflows, json=False, again=False, commit=None)
+        if name in ("fetch", "models", "status"):
+            command.add_argument("--json", action="store_true")
+        if name in ("fetch", "sync"):
+            command.add_argument(
+                "--again", action="store_true", help="try a commit that was rejected once more"
+            )
+        if name == "rollback":
+            command.add_argument("commit", nargs="?", metavar="SHA")
 
 
 def main(argv: list[str], layout: Layout | None = None, user: str | None = USER) -> int:
     """Run a command; the exit code. Expected errors are said on stderr."""
     try:
         options = _parser().parse_args(argv)
-        command = globals()[f"_{options.command}"]
-        return int(command(options, layout or Layout(), user) or 0)
+        return int(options.run(options, layout or Layout(), user) or 0)
     except EnvError as error:
         problem = error
     except OSError as error:
@@ -63,7 +111,7 @@ def main(argv: list[str], layout: Layout | None = None, user: str | None = USER)
         problem = EnvError(str(error), fix=_FIXES[error.errno])
     sys.stdout.flush()
     print(problem, file=sys.stderr)
-    return 1
+    return problem.code
 
 
 _FIXES = {
@@ -81,7 +129,7 @@ def _say(text: str) -> None:
 
 
 def _build(options: argparse.Namespace, layout: Layout, user: str | None) -> None:
-    from mlops_server.build import build
+    from mlops_server.workflows.building import build
 
     build(layout, options.model, options.lock, Person.named(user), _say)
 
@@ -128,3 +176,15 @@ def _clean(options: argparse.Namespace, layout: Layout, user: str | None) -> Non
     from mlops_server.clean import clean
 
     clean(layout, max(options.keep, 0), _say)
+
+
+def _workflows(options: argparse.Namespace, layout: Layout, user: str | None) -> int:
+    from mlops_server.workflows.commands import run
+
+    return run(options, layout, user, _say)
+
+
+def _door(options: argparse.Namespace, layout: Layout, user: str | None) -> int:
+    from mlops_server.workflows.door import serve
+
+    return int(serve(layout) or 0)

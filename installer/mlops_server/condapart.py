@@ -1,12 +1,13 @@
 """The conda part of a build: py-rattler installs the locked packages, hashes enforced."""
 
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from mlops_server.errors import EnvError
+from mlops_server.errors import BadLock, EnvError
 from mlops_server.layout import Layout
 from mlops_server.lockfile import RELOCK, Locked, subdir
 
@@ -152,7 +153,7 @@ def explain(text: str) -> EnvError:
     flat = "; ".join(dict.fromkeys([*causes[:1], *causes[-1:]]))
     for sign, fix in _FIXES:
         if sign in text.lower():
-            return EnvError(flat, fix=fix)
+            return (BadLock if _FOR_GOOD.search(text) else EnvError)(flat, fix=fix)
     return EnvError(flat, fix="run the same command again; it begins anew")
 
 
@@ -167,3 +168,5 @@ _FIXES = (
     ("connect", "the channel cannot be reached: check network, proxy and mirrors"),
     ("dns", "the channel cannot be reached: check network, proxy and mirrors"),
 )
+_FOR_GOOD = re.compile(r"\(404 not found\)|\bhash mismatch\b", re.IGNORECASE)
+"""What no other try will change; a word such as 404 alone may be part of an address."""

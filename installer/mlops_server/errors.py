@@ -2,7 +2,12 @@
 
 
 class EnvError(Exception):
-    """An expected failure; `fix` is one sentence that helps, `detail` lines shown between."""
+    """An expected failure; `fix` is one sentence that helps, `detail` lines shown between.
+
+    `code` is the exit code.
+    """
+
+    code = 1
 
     def __init__(self, message: str, *, fix: str = "", detail: str = "") -> None:
         super().__init__(message)
@@ -13,3 +18,7 @@ class EnvError(Exception):
     def __str__(self) -> str:
         lines = [f"mlops: {self.message}", *self.detail.splitlines()]
         return "\n".join([*lines, f"fix: {self.fix}"] if self.fix else lines)
+
+
+class BadLock(EnvError):  # noqa: N818 - reads as what is wrong
+    """The lock itself is at fault: another try would end in the same way."""

@@ -3,7 +3,7 @@
 import fcntl
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 READY = ".mlops/ready.json"
@@ -11,7 +11,7 @@ READY = ".mlops/ready.json"
 
 
 def paths(below: Path) -> set[str]:
-    """What processes have open as program, working folder or mapped file below a folder."""
+    """What processes have as program, working folder, open or mapped file below a folder."""
     start = f"{below.resolve()}/"
     found: set[str] = set()
     for process in Path("/proc").iterdir():
@@ -26,6 +26,10 @@ def _of(process: Path) -> Iterator[str]:
             yield os.readlink(process / name)
         except OSError:  # it ended, or is the kernel's or another user's
             continue
+    with suppress(OSError):
+        for number in os.listdir(process / "fd"):
+            with suppress(OSError):
+                yield os.readlink(process / "fd" / number)
     try:
         maps = (process / "maps").read_bytes()
     except OSError:
@@ -37,10 +41,10 @@ def _of(process: Path) -> Iterator[str]:
 
 
 @contextmanager
-def claimed(prefix: Path, used: set[str]) -> Iterator[bool]:
-    """Whether nothing runs from a prefix; nobody can take its lock meanwhile."""
+def claimed(prefix: Path, used: set[str], ready: str = READY) -> Iterator[bool]:
+    """Whether nothing runs from a prefix; nobody can take its lock, on `ready`, meanwhile."""
     try:
-        descriptor = os.open(prefix / READY, os.O_RDONLY)
+        descriptor = os.open(prefix / ready, os.O_RDONLY)
     except FileNotFoundError:
         yield not _within(prefix, used)
         return

@@ -6,6 +6,8 @@ import tomllib
 from dataclasses import dataclass, fields
 from pathlib import Path
 
+METADATA = ".mlops-release.json"
+"""In a release: its commit. Whoever runs from it holds a shared flock on this file."""
 MODEL_NAME = re.compile(r"(?!(?:builds|current)$)[a-z][a-z0-9_-]*")
 
 
@@ -64,6 +66,51 @@ class Layout:
     def current_release(self) -> Path:
         """A link to the release in force."""
         return self.root / "srv/mlops/workflows/current"
+
+    @property
+    def repository(self) -> Path:
+        """The bare mirror of the workflows' repository."""
+        return self.root / "srv/mlops/workflows/repository.git"
+
+    @property
+    def submodules(self) -> Path:
+        """Bare mirrors of submodules."""
+        return self.root / "srv/mlops/workflows/modules"
+
+    @property
+    def workflows_config(self) -> Path:
+        """Which repository to pull, and its limits."""
+        return self.root / "etc/mlops/workflows.toml"
+
+    @property
+    def workflows_state(self) -> Path:
+        """The folder of state.json and of the locks of workflow commands."""
+        return self.root / "var/lib/mlops/workflows"
+
+    @property
+    def known_hosts(self) -> Path:
+        """Pinned host keys of Git servers."""
+        return self.root / "etc/mlops/known_hosts"
+
+    @property
+    def allowed_signers(self) -> Path:
+        """Whose signatures count, as ssh-keygen(1) has it."""
+        return self.root / "etc/mlops/allowed_signers"
+
+    @property
+    def deploy_key(self) -> Path:
+        """The private key for Git over SSH; its public part is beside it, with .pub."""
+        return self.root / "etc/mlops/secrets/deploy_key"
+
+    @property
+    def git_credentials(self) -> Path:
+        """Logins for Git over HTTPS, in the format of git-credential-store."""
+        return self.root / "etc/mlops/secrets/git-credentials"
+
+    @property
+    def protocols(self) -> tuple[str, ...]:
+        """What Git may speak; files of this machine in tests only."""
+        return ("ssh", "https") if self.root == Path("/") else ("ssh", "https", "file")
 
 
 @dataclass(frozen=True)

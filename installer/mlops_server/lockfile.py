@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mlops_server.errors import EnvError
+from mlops_server.errors import BadLock
 
 _ARCHITECTURES = {"x86_64": "linux-64", "aarch64": "linux-aarch64", "ppc64le": "linux-ppc64le"}
 RELOCK = "`mlops-install lock` makes the lock anew"
@@ -28,7 +28,7 @@ def subdir() -> str:
 
 
 def _load(path: Path) -> dict[str, Any]:
-    """The mapping in a YAML file, by the C parser where there is one. Raises `EnvError`."""
+    """The mapping in a YAML file, by the C parser where there is one. Raises `BadLock`."""
     import yaml
 
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -36,22 +36,22 @@ def _load(path: Path) -> dict[str, Any]:
         found = yaml.load(path.read_bytes(), loader)  # noqa: S506 - both loaders are safe
     except yaml.YAMLError as error:
         problem = str(error).splitlines()[0]
-        raise EnvError(f"{path} is not YAML: {problem}", fix=RELOCK) from None
+        raise BadLock(f"{path} is not YAML: {problem}", fix=RELOCK) from None
     if not isinstance(found, dict):
-        raise EnvError(f"{path} has no settings", fix=RELOCK)
+        raise BadLock(f"{path} has no settings", fix=RELOCK)
     return found
 
 
 def read(path: Path) -> tuple[list[Locked], list[Locked]]:
     """The conda and the pip packages of the main category for this machine.
 
-    Raises `EnvError` when there are none, or one that cannot be had safely.
+    Raises `BadLock` when there are none, or one that cannot be had safely.
     """
     entries = _load(path).get("package") or []
     here = [entry for entry in entries if entry.get("platform") == subdir()]
     if not here:
         others = ", ".join(sorted({str(entry.get("platform")) for entry in entries})) or "nothing"
-        raise EnvError(
+        raise BadLock(
             f"the lock is for {others}, and this server is {subdir()}",
             fix=f"`mlops-install lock`, with {subdir()} among the platforms",
         )
@@ -65,9 +65,9 @@ def _locked(entry: dict[str, Any]) -> Locked:
     name, url = str(entry.get("name")), str(entry.get("url"))
     sha256 = (entry.get("hash") or {}).get("sha256")
     if not sha256:
-        raise EnvError(f"{name} has no sha256 in the lock, so it cannot be checked", fix=RELOCK)
+        raise BadLock(f"{name} has no sha256 in the lock, so it cannot be checked", fix=RELOCK)
     if not url.startswith(("https://", "http://")):
-        raise EnvError(
+        raise BadLock(
             f"{name} comes from {url}, and only downloads are checked against the lock",
             fix="name a channel or an index by http(s), then `mlops-install lock`",
         )

@@ -5,7 +5,7 @@ import subprocess
 from pathlib import Path
 
 from mlops_server.condapart import Say, explain
-from mlops_server.errors import EnvError
+from mlops_server.errors import BadLock, EnvError
 from mlops_server.layout import Layout
 from mlops_server.lockfile import Locked
 
@@ -39,11 +39,11 @@ def install(prefix: Path, wanted: list[Locked], layout: Layout, say: Say) -> Non
 def requirements(wanted: list[Locked], *, by_name: bool) -> str:
     """What uv is given: where a mirror is set by name, else from the locked address.
 
-    Raises `EnvError` for a package that is not a wheel.
+    Raises `BadLock` for a package that is not a wheel.
     """
     for package in wanted:
         if not package.url.partition("#")[0].endswith(".whl"):
-            raise EnvError(
+            raise BadLock(
                 f"{package.name} {package.version} has no wheel for this server, and building it"
                 " from source would run its code as root",
                 fix="ask for a version with a wheel, or take it from conda-forge",

@@ -2,11 +2,12 @@
 
 import json
 import re
+import signal
 import subprocess
 from pathlib import Path
 
 from mlops_server import activation, lockfile
-from mlops_server.errors import EnvError
+from mlops_server.errors import BadLock, EnvError
 from mlops_server.person import Person
 
 TIMEOUT = 600
@@ -60,7 +61,8 @@ def _failure(done: subprocess.CompletedProcess[str]) -> EnvError:
     what = f"import {begun[-1]} fails" if begun else "Python does not start"
     if done.returncode < 0:
         what += f" (signal {-done.returncode})"
-    return EnvError(
+    kind = EnvError if done.returncode == -signal.SIGKILL else BadLock  # out of memory, perhaps
+    return kind(
         f"the smoke test failed: {what}",
         detail="\n".join(done.stderr.splitlines()[-8:]),
         fix="change environment.yml, then `mlops-install lock` and `mlops-install apply`",

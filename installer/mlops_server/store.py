@@ -94,7 +94,7 @@ class Model:
 
     def finish(self, prefix: Path, lock: str) -> None:
         """Switch the link of a lock to its finished build."""
-        _point(self.link(lock), f"builds/{prefix.name}")
+        point(self.link(lock), f"builds/{prefix.name}")
 
     def activate(self, lock: str) -> None:
         """Move `current` to a lock, and note when. Raises `EnvError` when it is not built."""
@@ -109,7 +109,7 @@ class Model:
             history.write(f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ} {lock}\n")
             history.flush()
             os.fsync(history.fileno())
-        _point(self.folder / "current", lock)
+        point(self.folder / "current", lock)
 
     @contextmanager
     def held(self, *, wait: bool = True) -> Iterator[bool]:
@@ -138,8 +138,8 @@ def held(path: Path, *, shared: bool = False, wait: bool = True) -> Iterator[boo
         os.close(descriptor)
 
 
-def _point(link: Path, target: str) -> None:
-    """Make or move a link by one rename, safe on disk before we go on."""
+def point(link: Path, target: str) -> None:
+    """Make or move a link by one rename, safe on disk when this returns."""
     fresh = link.with_name(f".{link.name}.new")
     fresh.unlink(missing_ok=True)
     fresh.symlink_to(target)

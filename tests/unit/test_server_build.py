@@ -343,3 +343,18 @@ def test_killed_at_any_moment_the_next_build_is_right(empty):
     assert Model(empty.layout, "churn").folders() == [prefix]
     cached = [path.name for path in empty.layout.package_cache.iterdir() if path.is_dir()]
     assert sorted(name.split("-")[0] for name in cached) == sorted(NAMES)
+
+
+CONDA_LIST = """\
+import sys
+from conda_lock._vendor.conda.cli.main_list import list_packages
+print("\\n".join(list_packages(sys.argv[1], format="canonical", show_channel_urls=False)[1]))
+"""
+
+
+def test_conda_lists_what_is_in_it(server):
+    """By the code of conda that conda-lock carries, through the link that people use."""
+    words = [sys.executable, "-c", CONDA_LIST, server.layout.envs / "churn/current"]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    found = {line.split("::")[1].rsplit("-", 2)[0] for line in done.stdout.split()}
+    assert found == {*NAMES, "tiny"}

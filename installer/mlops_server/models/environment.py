@@ -1,0 +1,140 @@
+"""environment.yml: read, judged before any solver sees it, and known again later."""
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import urlsplit
+
+import yaml
+
+from mlops_server.models import ProjectError
+
+Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+ANACONDA = {"defaults", "main", "free", "r", "msys2", "anaconda", "pro"}
+LICENCE = (
+    "Anaconda's own channels need a paid licence in organisations of more than 200 people;"
+    " conda-forge is free for everybody"
+)
+FIX = "in environment.yml write `channels: [conda-forge]`"
+SELECTOR = re.compile(r"#.*\[[^\[\]]+\]")
+NAME = re.compile(r"(?:[^\s:]+::)?\s*([A-Za-z0-9][A-Za-z0-9._-]*)")
+
+
+def parse(data: bytes, where: str) -> dict[str, Any]:
+    """The file's content, with channels and dependencies that may be locked.
+
+    Raises `ProjectError`.
+    """
+    try:
+        found = yaml.load(data, Loader=Loader)  # noqa: S506 - the C twin of the safe loader
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ProjectError(f"{where} is not YAML", detail=str(error), fix="correct it") from error
+    if not isinstance(found, dict):
+        raise ProjectError(f"{where} is not an environment", fix="it needs channels, dependencies")
+    _channels(found, where)
+    _dependencies(found, where)
+    return found
+
+
+def _channels(found: dict[str, Any], where: str) -> None:
+    channels = found.get("channels")
+    if not isinstance(channels, list) or not set(map(str, channels)) - {"nodefaults"}:
+        raise ProjectError(
+            f"{where} names no channels, which stands for Anaconda's `defaults`: {LICENCE}", fix=FIX
+        )
+    for channel in channels:
+        if not isinstance(channel, str):
+            raise ProjectError(f"{where}: {channel!r} is not a channel", fix=FIX)
+        if _is_anaconda(channel):
+            raise ProjectError(f"{where}: the channel {channel} is refused: {LICENCE}", fix=FIX)
+        if "@" in urlsplit(channel).netloc and "$" not in channel:
+            raise ProjectError(
+                f"{where}: a login is part of a channel's address, and would get into the lock",
+                fix="set [models] channel_user and channel_password in mlops.toml",
+            )
+
+
+def _is_anaconda(channel: str) -> bool:
+    url = urlsplit(channel)
+    parts = [part for part in url.path.split("/") if part]
+    if url.hostname:
+        host = url.hostname.removeprefix("www.")
+        return host == "repo.anaconda.com" or (
+            host in ("conda.anaconda.org", "anaconda.org") and parts[:1] in (["anaconda"], ["main"])
+        )
+    return parts[:1] == ["pkgs"] or (len(parts) == 1 and parts[0] in ANACONDA)
+
+
+def _dependencies(found: dict[str, Any], where: str) -> None:
+    if not isinstance(found.get("dependencies"), list) or not found["dependencies"]:
+        raise ProjectError(
+            f"{where} has no dependencies",
+            fix="list the packages below `dependencies:`, python among them",
+        )
+    for dependency in found["dependencies"]:
+        if isinstance(dependency, str):
+            channel, colons, _ = dependency.partition("::")
+            if colons and _is_anaconda(channel):
+                fix = f"write {dependency.partition('::')[2]}"
+                raise ProjectError(f"{where}: {dependency} is refused: {LICENCE}", fix=fix)
+        elif not (isinstance(dependency, dict) and set(dependency) == {"pip"}):
+            raise ProjectError(
+                f"{where}: {dependency!r} is not a dependency",
+                fix="a dependency is a text such as `numpy =2.1`, or a `pip:` list",
+            )
+        else:
+            _pip(dependency["pip"] or [], where)
+
+
+def _pip(requirements: Any, where: str) -> None:
+    for one in requirements if isinstance(requirements, list) else [requirements]:
+        if not isinstance(one, str) or one.startswith(("-", ".", "/")) or "git+" in one:
+            raise ProjectError(
+                f"{where}: pip: {one!r} cannot be locked with a hash",
+                fix="name a package and a version, and put code of your own beside environment.yml",
+            )
+
+
+def digest(data: bytes, found: dict[str, Any]) -> str:
+    """What a lock is made from, in 64 hex digits: comments and layout do not count.
+
+    Comments such as `# [linux]` do: conda-lock takes lines away by them.
+    """
+    lines = data.decode().splitlines()
+    selected = [line.strip() for line in lines if SELECTOR.search(line)]
+    text = json.dumps([found, selected], sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def requests(data: bytes) -> Iterator[tuple[int, str, str]]:
+    """Line number, name in lower case, and text of every package asked for."""
+    root = yaml.compose(data, Loader=Loader)
+    for key, value in root.value if isinstance(root, yaml.MappingNode) else ():
+        if key.value == "dependencies":
+            yield from _nodes(value)
+
+
+def _nodes(node: yaml.Node) -> Iterator[tuple[int, str, str]]:
+    if isinstance(node, yaml.ScalarNode):
+        if name := NAME.match(node.value):
+            yield node.start_mark.line + 1, name[1].lower(), node.value
+    elif isinstance(node, yaml.SequenceNode):
+        for item in node.value:
+            yield from _nodes(item)
+    elif isinstance(node, yaml.MappingNode):
+        for _, item in node.value:
+            yield from _nodes(item)
+
+
+def has_aliases(data: bytes) -> bool:
+    """Whether YAML refers to parts of itself, by which a few lines can stand for gigabytes.
+
+    What cannot be read at all has none.
+    """
+    try:
+        return any(isinstance(e, yaml.AliasEvent) for e in yaml.parse(data, Loader=Loader))
+    except (yaml.YAMLError, UnicodeDecodeError):
+        return False

@@ -1,0 +1,119 @@
+"""`mlops service ...`: the words, and what they do."""
+
+import argparse
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from mlops_server.errors import EnvError
+from mlops_server.layout import Layout
+
+HELP = {
+    "deploy": "put a trained model into service; the one before serves until this one is healthy",
+    "list": "the services, and whether they run",
+    "show": "what runs, from what, and how much it has answered",
+    "restart": "the same in a new process, without a dropped request",
+    "remove": "take a service off; the folder with the model stays",
+    "token": "the token that clients send",
+}
+COLUMNS = ("service", "instance", "runs", "model", "lock", "release", "folder")
+
+
+def add(top: Any) -> None:
+    """Add the words to the subparsers of the command line; `options.run` does the work."""
+    commands = top.add_parser("service", help="models in service").add_subparsers(
+        required=True, dest="command", metavar="COMMAND"
+    )
+    for word, text in HELP.items():
+        command = commands.add_parser(word, help=text)
+        command.set_defaults(run=globals()[f"_{word}"])
+        if word != "list":
+            command.add_argument("service", metavar="NAME")
+        if word in ("list", "show"):
+            command.add_argument("--json", action="store_true")
+    deploy = commands.choices["deploy"]
+    deploy.add_argument("--model", required=True, help="whose environment and service.py")
+    deploy.add_argument("--folder", required=True, type=Path, help="what load() gets")
+    deploy.add_argument("--release", default="", help="default: the one in force")
+    deploy.add_argument("--threads", type=int, default=4, help="requests at a time (4)")
+    commands.choices["restart"].add_argument(
+        "--new-token", action="store_true", help="from then on the old token is refused"
+    )
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)
+
+
+def _deploy(options: argparse.Namespace, layout: Layout, user: str | None) -> None:
+    from mlops_server.services import manage
+    from mlops_server.services.systemd import Systemd
+
+    if not 1 <= options.threads <= 256:
+        raise EnvError("--threads: 1 to 256")
+    wanted = (options.model, options.release, options.folder, options.threads)
+    manage.deploy(layout, Systemd(), options.service, wanted, _say)
+
+
+def _restart(options: argparse.Namespace, layout: Layout, user: str | None) -> None:
+    from mlops_server.services import manage
+    from mlops_server.services.systemd import Systemd
+
+    manage.restart(layout, Systemd(), options.service, _say, new_token=options.new_token)
+
+
+def _remove(options: argparse.Namespace, layout: Layout, user: str | None) -> None:
+    from mlops_server.services import manage
+    from mlops_server.services.systemd import Systemd
+
+    manage.remove(layout, Systemd(), options.service, _say)
+
+
+def _list(options: argparse.Namespace, layout: Layout, user: str | None) -> None:
+    from mlops_server import overview
+    from mlops_server.services.records import Records
+    from mlops_server.services.systemd import Systemd
+
+    records = Records(layout)
+    found = [records.read(str(records.current(name))) for name in records.names()]
+    runs = {one.instance: Systemd().active(one.instance) for one in found}
+    if options.json:
+        _say(json.dumps([asdict(one) | {"runs": runs[one.instance]} for one in found], indent=1))
+        return
+    yes = {name: "yes" if running else "no" for name, running in runs.items()}
+    rows: list[tuple[str, ...]] = [
+        (
+            one.service,
+            one.instance,
+            yes[one.instance],
+            one.model,
+            one.lock,
+            Path(one.release).name,
+            one.folder,
+        )
+        for one in found
+    ]
+    _say("\n".join(overview.table(COLUMNS, rows)))
+
+
+def _show(options: argparse.Namespace, layout: Layout, user: str | None) -> None:
+    from mlops_server.services import manage
+    from mlops_server.services.folder import digest
+    from mlops_server.services.records import Records
+
+    records = Records(layout)
+    record = records.read(manage.in_force(records, options.service))
+    changed = digest(Path(record.folder)) != record.digest
+    found = manage.ask(records, record.instance) | {"folder_changed": changed}
+    lines = [f"{key}: {value}" for key, value in found.items()]
+    _say(json.dumps(found, indent=1) if options.json else "\n".join(lines))
+
+
+def _token(options: argparse.Namespace, layout: Layout, user: str | None) -> None:
+    from mlops_server.services import manage
+    from mlops_server.services.records import Records
+
+    records = Records(layout)
+    manage.in_force(records, options.service)
+    _say(records.token(options.service))

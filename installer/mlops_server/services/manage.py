@@ -1,0 +1,171 @@
+"""Deploy, restart and remove services. The new instance answers before the old one stops."""
+
+import http.client
+import json
+import socket
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from mlops_server.errors import EnvError
+from mlops_server.layout import MODEL_NAME, Layout, lock_hash
+from mlops_server.services import folder as folders
+from mlops_server.services.records import Record, Records, token_digest
+from mlops_server.services.systemd import Supervisor
+from mlops_server.store import Model
+
+Say = Callable[[str], None]
+THREADS = 4
+PATIENCE = 30.0
+
+
+def deploy(
+    layout: Layout,
+    supervisor: Supervisor,
+    name: str,
+    wanted: tuple[str, str, Path, int],
+    say: Say,
+) -> None:
+    """Put a model into service. `wanted`: model, release ("" is the current one), folder, threads.
+
+    Raises `EnvError`; the instance that was in force then still is.
+    """
+    model, release, folder, threads = wanted
+    records = Records(layout)
+    with records.held(name):
+        place = _release(layout, model, release)
+        real = folders.check(layout, folder)
+        record = Record(
+            service=name,
+            number=0,
+            model=model,
+            lock=_lock(layout, model, place),
+            release=str(place),
+            folder=str(real),
+            digest=folders.digest(real),
+            threads=threads,
+            token_sha256=token_digest(records.token(name)),
+            deployed_at="",
+        )
+        _switch(records, supervisor, record, say)
+
+
+def restart(
+    layout: Layout, supervisor: Supervisor, name: str, say: Say, *, new_token: bool = False
+) -> None:
+    """The same again in a new instance; nothing is dropped. Raises `EnvError`."""
+    records = Records(layout)
+    with records.held(name):
+        current = records.read(in_force(records, name))
+        before = records.token(name)
+        token = records.token(name, fresh=new_token)
+        try:
+            _switch(records, supervisor, replace(current, token_sha256=token_digest(token)), say)
+        except EnvError:
+            records.set_token(name, before)
+            raise
+
+
+def remove(layout: Layout, supervisor: Supervisor, name: str, say: Say) -> None:
+    """Take a service off; the folder with the model stays. Raises `EnvError`."""
+    records = Records(layout)
+    with records.held(name):
+        in_force(records, name)
+        records.link(name).unlink()
+        _retire_others(records, supervisor, name, say)
+        records.token_path(name).unlink(missing_ok=True)
+
+
+def ask(records: Records, instance: str) -> dict[str, Any]:
+    """What GET /health of an instance answers. Raises `EnvError`."""
+    connection = http.client.HTTPConnection("localhost", timeout=PATIENCE)
+    token = records.token(instance.rpartition(".")[0])
+    try:
+        connection.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        connection.sock.settimeout(PATIENCE)
+        connection.sock.connect(str(records.socket(instance)))
+        connection.request("GET", "/health", headers={"Authorization": f"Bearer {token}"})
+        reply = connection.getresponse()
+        found: dict[str, Any] = json.loads(reply.read())
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        raise EnvError(f"{instance} does not answer: {error}") from error
+    finally:
+        connection.close()
+    if reply.status != 200:
+        raise EnvError(f"{instance} is not healthy: {found.get('error', reply.status)}")
+    return found
+
+
+def _switch(records: Records, supervisor: Supervisor, wanted: Record, say: Say) -> None:
+    """Start an instance beside the one in force, ask it, switch, and only then stop the other."""
+    name = wanted.service
+    _retire_others(records, supervisor, name, say)  # left by a deployment that was killed
+    number = max((int(i.rpartition(".")[2]) for i in records.instances(name)), default=0) + 1
+    now = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
+    record = replace(wanted, number=number, deployed_at=now)
+    records.write(record)
+    try:
+        supervisor.start(record.instance)
+        if ask(records, record.instance)["number"] != number:
+            raise EnvError(f"another instance answers for {record.instance}")
+        supervisor.keep(record.instance)
+    except BaseException as error:
+        _retire(records, supervisor, record.instance)
+        if isinstance(error, EnvError):
+            raise _unchanged(error, records.current(name)) from error
+        raise
+    records.switch(record.instance)
+    say(f"{name}: {record.instance} serves {record.folder} ({record.digest})")
+    _retire_others(records, supervisor, name, say)
+
+
+def _unchanged(error: EnvError, current: str | None) -> EnvError:
+    goes_on = f"{current} goes on serving" if current else "nothing is deployed"
+    return EnvError(f"{error.message}; {goes_on}", fix=error.fix, detail=error.detail)
+
+
+def _retire_others(records: Records, supervisor: Supervisor, name: str, say: Say) -> None:
+    """Stop every instance but the one in force."""
+    for instance in records.instances(name):
+        if instance != records.current(name):
+            _retire(records, supervisor, instance)
+            say(f"{name}: {instance} stopped")
+
+
+def _retire(records: Records, supervisor: Supervisor, instance: str) -> None:
+    """The record goes last: as long as it is there, the next deployment tries again."""
+    supervisor.retire(instance)
+    records.path(instance).unlink()
+
+
+def in_force(records: Records, name: str) -> str:
+    """The instance that gets a service's requests. Raises `EnvError`."""
+    current = records.current(name)
+    if current is None:
+        known = ", ".join(records.names()) or "none"
+        raise EnvError(f"there is no service {name}", fix=f"name one that exists: {known}")
+    return current
+
+
+def _release(layout: Layout, model: str, release: str) -> Path:
+    """The release by its real path, with a service.py for the model. Raises `EnvError`."""
+    if not MODEL_NAME.fullmatch(model):
+        raise EnvError(f"{model!r} is no name of a model")
+    place = layout.releases / release if release else layout.current_release
+    real = place.resolve()
+    if real.parent != layout.releases.resolve() or not real.is_dir():
+        raise EnvError(f"there is no release {release or 'in force'}", fix="`mlops-install apply`")
+    if not (real / "models" / model / "service.py").is_file():
+        fix = f"add models/{model}/service.py with load(folder) and predict(model, request)"
+        raise EnvError(f"release {real.name} has no models/{model}/service.py", fix=fix)
+    return real
+
+
+def _lock(layout: Layout, model: str, release: Path) -> str:
+    lock = lock_hash((release / "models" / model / "conda-lock.yml").read_bytes())
+    if Model(layout, model).prefix(lock) is None:
+        fix = f"`mlops env build {model} {lock}`"
+        raise EnvError(f"the environment {model} {lock} is not built", fix=fix)
+    return lock

@@ -1,0 +1,160 @@
+"""What is deployed: a record for each instance of a service, and a link to the one in force.
+
+/etc/mlops/services/<name>.<number>.json   the record; never changed
+/etc/mlops/services/<name>.sock            link to the socket of the instance in force
+/run/mlops/models/<name>.<number>.sock     the sockets
+/etc/mlops/secrets/services/<name>         the token that clients send
+"""
+
+import hashlib
+import json
+import os
+import re
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from mlops_server.errors import EnvError
+from mlops_server.layout import Layout
+from mlops_server.store import held, point
+
+NAME = re.compile(r"[a-z][a-z0-9_-]{0,39}")
+INSTANCE = re.compile(rf"({NAME.pattern})\.([1-9][0-9]{{0,8}})")
+
+
+@dataclass(frozen=True)
+class Record:
+    """One instance. `lock` names the environment, `digest` the content of the folder."""
+
+    service: str
+    number: int
+    model: str
+    lock: str
+    release: str
+    folder: str
+    digest: str
+    threads: int
+    token_sha256: str
+    deployed_at: str
+
+    @property
+    def instance(self) -> str:
+        """The name of its units, after the @."""
+        return f"{self.service}.{self.number}"
+
+
+@dataclass(frozen=True)
+class Records:
+    """The records on this server."""
+
+    layout: Layout
+
+    @property
+    def folder(self) -> Path:
+        """Where records and links are."""
+        return self.layout.root / "etc/mlops/services"
+
+    def socket(self, instance: str) -> Path:
+        """The socket of an instance."""
+        return self.layout.root / "run/mlops/models" / f"{instance}.sock"
+
+    def link(self, name: str) -> Path:
+        """The link that nginx follows for each request."""
+        return self.folder / f"{name}.sock"
+
+    def path(self, instance: str) -> Path:
+        """The record's file."""
+        return self.folder / f"{instance}.json"
+
+    def read(self, instance: str) -> Record:
+        """The record of an instance. Raises `EnvError`."""
+        if not INSTANCE.fullmatch(instance):
+            raise EnvError(f"{instance!r} is no instance of a service", fix="`mlops service list`")
+        try:
+            return Record(**json.loads(self.path(instance).read_bytes()))
+        except FileNotFoundError:
+            raise EnvError(f"{instance} is not deployed", fix="`mlops service list`") from None
+        except (ValueError, TypeError) as error:
+            raise EnvError(f"{self.path(instance)}: {error}", fix="deploy it again") from error
+
+    def instances(self, name: str) -> list[str]:
+        """Every instance of a service that has a record, oldest first."""
+        found = (INSTANCE.fullmatch(path.stem) for path in self.folder.glob(f"{name}.*.json"))
+        numbers = sorted(int(match[2]) for match in found if match and match[1] == name)
+        return [f"{name}.{number}" for number in numbers]
+
+    def current(self, name: str) -> str | None:
+        """The instance that gets the requests, or None."""
+        try:
+            return Path(os.readlink(self.link(name))).stem
+        except FileNotFoundError:
+            return None
+
+    def names(self) -> list[str]:
+        """Services with an instance in force."""
+        return sorted(path.stem for path in self.folder.glob("*.sock") if path.is_symlink())
+
+    def all(self) -> list[Record]:
+        """Every record that can be read: what must not be cleaned away."""
+        stems = sorted(path.stem for path in self.folder.glob("*.json"))
+        return [self.read(stem) for stem in stems if INSTANCE.fullmatch(stem)]
+
+    def write(self, record: Record) -> None:
+        """Write a record as one step."""
+        data = json.dumps(asdict(record), indent=1) + "\n"
+        _write(self.path(record.instance), data.encode(), 0o644)
+
+    def switch(self, instance: str) -> None:
+        """From this moment new requests go to this instance."""
+        point(self.link(instance.rpartition(".")[0]), str(self.socket(instance)))
+
+    @contextmanager
+    def held(self, name: str) -> Iterator[None]:
+        """One change of a service at a time. Raises `EnvError` for a bad name."""
+        if not NAME.fullmatch(name):
+            fix = "small letters, digits, _ and -, 40 at most, a letter first"
+            raise EnvError(f"{name!r} is no name of a service", fix=fix)
+        self.folder.mkdir(mode=0o755, parents=True, exist_ok=True)
+        with held(self.folder / f".{name}.lock"):
+            yield
+
+    def token_path(self, name: str) -> Path:
+        """Where the token is, for root only."""
+        return self.layout.root / "etc/mlops/secrets/services" / name
+
+    def token(self, name: str, *, fresh: bool = False) -> str:
+        """The token of a service, made when there is none."""
+        if fresh or not self.token_path(name).exists():
+            self.set_token(name, secrets.token_urlsafe(32))
+        return self.token_path(name).read_text().strip()
+
+    def set_token(self, name: str, token: str) -> None:
+        """Write the token of a service."""
+        path = self.token_path(name)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _write(path, f"{token}\n".encode(), 0o600)
+
+
+def releases(layout: Layout) -> set[Path]:
+    """The releases that services run from; clean-up spares them, and so their environments."""
+    return {Path(record.release) for record in Records(layout).all()}
+
+
+def token_digest(token: str) -> str:
+    """What a record says about a token: it is random, so its digest gives nothing away."""
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
+def _write(path: Path, data: bytes, mode: int) -> None:
+    """Write a file beside its place, safe on disk, and rename it."""
+    fresh = path.with_name(f".{path.name}.new")
+    fresh.unlink(missing_ok=True)
+    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    with open(descriptor, "wb") as file:
+        os.fchmod(descriptor, mode)
+        file.write(data)
+        file.flush()
+        os.fsync(descriptor)
+    fresh.replace(path)

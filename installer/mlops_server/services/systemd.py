@@ -1,0 +1,68 @@
+"""Instances of services as units of systemd."""
+
+import subprocess
+from typing import Protocol
+
+from mlops_server.errors import EnvError
+
+WAIT = 330  # seconds: a little more than TimeoutStartSec and TimeoutStopSec of the unit
+
+
+class Supervisor(Protocol):
+    """Starts and stops instances; systemd does, and the tests' own."""
+
+    def start(self, instance: str) -> None:
+        """Start an instance with its socket and wait until it is ready. Raises `EnvError`."""
+
+    def keep(self, instance: str) -> None:
+        """Have it started at boot."""
+
+    def retire(self, instance: str) -> None:
+        """Stop it for good: nobody gets in any more, whoever is in gets an answer."""
+
+    def active(self, instance: str) -> bool:
+        """Whether it runs."""
+
+
+class Systemd:
+    """The units mlops-model@<instance>.socket and .service."""
+
+    def start(self, instance: str) -> None:
+        """Start an instance and wait for its READY=1. Raises `EnvError` with its last lines."""
+        _systemctl("start", f"mlops-model@{instance}.socket")
+        done = _run("systemctl", "start", f"mlops-model@{instance}.service")
+        if done.returncode:
+            raise EnvError(f"{instance} does not start", detail=self._lines(instance))
+
+    def keep(self, instance: str) -> None:
+        """Start it at boot: the service too, so that the model is loaded before a request."""
+        _systemctl("enable", "--quiet", *_units(instance))
+
+    def retire(self, instance: str) -> None:
+        """First the socket, or a request still in it would start the service again."""
+        _systemctl("disable", "--quiet", *_units(instance))
+        for unit in _units(instance):
+            _systemctl("stop", unit)
+        _run("systemctl", "reset-failed", *_units(instance))
+
+    def active(self, instance: str) -> bool:
+        """Whether the service runs."""
+        return not _run("systemctl", "is-active", f"mlops-model@{instance}.service").returncode
+
+    def _lines(self, instance: str) -> str:
+        unit = f"mlops-model@{instance}.service"
+        return _run("journalctl", "-q", "--no-pager", "-n20", "-ocat", "-u", unit).stdout
+
+
+def _units(instance: str) -> tuple[str, str]:
+    return f"mlops-model@{instance}.socket", f"mlops-model@{instance}.service"
+
+
+def _systemctl(*words: str) -> None:
+    done = _run("systemctl", *words)
+    if done.returncode:
+        raise EnvError(f"systemctl {' '.join(words)} failed", detail=done.stderr.strip())
+
+
+def _run(*words: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(words, capture_output=True, text=True, timeout=WAIT, check=False)

@@ -1,0 +1,1 @@
+"""Workflow releases: from a commit to the DAGs in force."""

@@ -1,0 +1,96 @@
+"""What DAGs refer to on the server: pools and connections. By SQL, no Airflow process."""
+
+import json
+import os
+import re
+import subprocess
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from mlops_server.layout import Layout
+from mlops_server.workflows.refusals import TryAgain
+
+SQL = """\
+select 'pool', pool, slots from slot_pool
+union all select 'connection', conn_id, 0 from connection"""
+RUNNING = """\
+select distinct bundle_version from dag_run
+  where state in ('queued', 'running') and bundle_version is not null"""
+VARIABLE = re.compile(r"AIRFLOW_CONN_(\w+)=")
+MOST = 500
+
+
+@dataclass(frozen=True)
+class Known:
+    """Pools by name, with their slots (-1: no limit), and the ids of connections."""
+
+    pools: dict[str, int]
+    connections: frozenset[str]
+
+
+def airflow(layout: Layout) -> Path:
+    """Airflow's interpreter."""
+    return layout.root / "opt/mlops/airflow/current/bin/python"
+
+
+def ask(layout: Layout) -> Known:
+    """Ask the database, and the schedulers' variables. Raises `TryAgain`."""
+    rows = [line.split("|") for line in _psql(SQL).splitlines()]
+    pools = {name: int(slots) for kind, name, slots in rows if kind == "pool"}
+    connections = {name for kind, name, _ in rows if kind == "connection"}
+    return Known(pools, frozenset(connections | _variables() | _in_file(layout)))
+
+
+def running(layout: Layout) -> set[str]:
+    """The names of releases that unfinished DAG runs are pinned to. Raises `TryAgain`."""
+    there = airflow(layout).exists() and _psql("select to_regclass('dag_run') is not null")
+    return set(_psql(RUNNING).split()) if there and there.strip() == "t" else set()
+
+
+def _in_file(layout: Layout) -> set[str]:
+    """Connections of the config."""
+    path = layout.root / "etc/mlops/connections.json"
+    return set(json.loads(path.read_bytes())) if path.exists() else set()
+
+
+def _variables() -> set[str]:
+    """Connections that the schedulers get as AIRFLOW_CONN_<ID>; systemd knows the names."""
+    words = ["systemctl", "show", "-p", "Environment", "airflow-scheduler@1.service"]
+    shown = subprocess.run(words, capture_output=True, text=True, check=False).stdout
+    given = [*shown.split(), *(f"{name}=" for name in os.environ)]
+    return {match[1].lower() for word in given if (match := VARIABLE.search(word))}
+
+
+def _psql(query: str) -> str:
+    words = ["runuser", "-u", "airflow", "--", "psql", "-XqAt", "-v", "ON_ERROR_STOP=1"]
+    done = subprocess.run(
+        [*words, "-d", "airflow", "-c", query],
+        cwd="/", capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    if done.returncode:
+        raise TryAgain("Airflow's database does not answer", detail=done.stderr.strip())
+    return done.stdout
+
+
+def show_soon(release: Path) -> None:
+    """Have the DAG processor read the release that just came into force now, not within 30 s.
+
+    It looks for such requests all the time, and at the whole folder when it finds one.
+    """
+    found = (path for path in sorted((release / "dags").rglob("*.py")) if _may_hold_dags(path))
+    names = [str(path.relative_to(release / "dags")).replace("'", "''") for path in found]
+    rows = ", ".join(f"(md5('workflows:{n}'), 'workflows', '{n}')" for n in names[:MOST])
+    if not rows:
+        return
+    with suppress(TryAgain):  # then it looks by itself
+        _psql(
+            "insert into dag_priority_parsing_request (id, bundle_name, relative_fileloc)"
+            f" values {rows} on conflict do nothing"
+        )
+
+
+def _may_hold_dags(path: Path) -> bool:
+    """What Airflow, too, tells DAG files from others by."""
+    data = path.read_bytes().lower() if path.is_file() else b""
+    return b"dag" in data and b"airflow" in data

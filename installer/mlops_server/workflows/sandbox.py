@@ -1,0 +1,142 @@
+"""Run code of a commit that nobody has looked at yet: as nobody, with limits, without network."""
+
+import os
+import signal
+import subprocess
+import tempfile
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+SYSTEMD = Path("/run/systemd/system")
+GRACE = 20
+"""How much longer than the unit's own limit its starter waits, in seconds."""
+TAIL = 1 << 16
+PROPERTIES = (
+    # A user that exists for this one run: it cannot signal, trace or read what runs as airflow.
+    "DynamicUser=yes",
+    "SupplementaryGroups=airflow",  # reads what tasks can read: data, airflow.cfg (no secrets)
+    "PrivateNetwork=yes",
+    "InaccessiblePaths=-/etc/mlops/secrets -/run/credentials -/run/mlops -/run/postgresql",
+    "InaccessiblePaths=-/run/dbus -/var/lib/mlops -/var/cache/mlops",
+    "ProtectSystem=strict",
+    "ProtectHome=yes",
+    "PrivateTmp=yes",
+    "PrivateDevices=yes",
+    "NoNewPrivileges=yes",
+    "CapabilityBoundingSet=",
+    "ProtectHostname=yes",
+    "ProtectClock=yes",
+    "ProtectControlGroups=yes",
+    "ProtectKernelLogs=yes",
+    "ProtectKernelModules=yes",
+    "ProtectKernelTunables=yes",
+    "LockPersonality=yes",
+    "RestrictNamespaces=yes",
+    "RestrictRealtime=yes",
+    "RestrictSUIDSGID=yes",
+    "SystemCallArchitectures=native",
+    "SystemCallFilter=@system-service",
+    "SystemCallErrorNumber=EPERM",
+    "OOMPolicy=continue",  # the process that is too big dies, not the one that reports it
+    "MemorySwapMax=0",
+    "LimitCORE=0",
+    "LimitFSIZE=256M",
+    "CPUWeight=20",
+    "IOWeight=20",
+    "UMask=0077",
+)
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How it ended; `late` when it was stopped because its time was up."""
+
+    code: int
+    output: str
+    errors: str
+    late: bool = False
+
+    @property
+    def tail(self) -> list[str]:
+        """The last lines of what it said, without empty ones."""
+        lines = (line.rstrip() for line in f"{self.output}\n{self.errors}".splitlines())
+        return [line for line in lines if line]
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one run may take."""
+
+    seconds: int
+    memory_mb: int = 2048
+    processes: int = 256
+
+
+def run(
+    words: list[str], folder: Path, variables: dict[str, str], limits: Limits, given: str = ""
+) -> Ended:
+    """Run a command to its end, or to that of its time; it is a plain process without systemd.
+
+    Output goes to files, so nothing that it leaves behind can keep us waiting.
+    """
+    variables = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "HOME": "/tmp"} | variables  # noqa: S108
+    wrapped = _unit(words, folder, variables, limits) if isolated() else words
+    with (
+        tempfile.TemporaryFile() as stdin,
+        tempfile.TemporaryFile() as stdout,
+        tempfile.TemporaryFile() as stderr,
+    ):
+        stdin.write(given.encode())
+        stdin.seek(0)
+        process = subprocess.Popen(
+            wrapped,
+            cwd="/" if isolated() else folder,
+            env=None if isolated() else variables,
+            stdin=stdin,
+            stdout=stdout,
+            stderr=stderr,
+            start_new_session=True,
+        )
+        begun = time.monotonic()
+        code = _wait(process, limits.seconds + (GRACE if isolated() else 0))
+        late = code != 0 and time.monotonic() - begun >= limits.seconds
+        return Ended(code, _text(stdout), _text(stderr, TAIL), late)
+
+
+def isolated() -> bool:
+    """Whether systemd is there to build the walls; only tests run without."""
+    return SYSTEMD.is_dir() and os.geteuid() == 0
+
+
+def _unit(words: list[str], folder: Path, variables: dict[str, str], limits: Limits) -> list[str]:
+    given = (
+        *PROPERTIES,
+        f"WorkingDirectory={folder}",
+        f"RuntimeMaxSec={limits.seconds}",
+        f"MemoryMax={limits.memory_mb}M",
+        f"TasksMax={limits.processes}",
+    )
+    return [
+        *("systemd-run", "--quiet", "--wait", "--collect", "--pipe", "--service-type=exec"),
+        "--description=Check of a commit of the workflows",
+        *(f"--property={line}" for line in given),
+        *(f"--setenv={name}={value}" for name, value in variables.items()),
+        *("--", *words),
+    ]
+
+
+def _wait(process: "subprocess.Popen[bytes]", seconds: float) -> int:
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(seconds)
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)  # also what it left behind
+    return process.wait()
+
+
+def _text(file: IO[bytes], most: int | None = None) -> str:
+    size = file.seek(0, os.SEEK_END)
+    file.seek(max(0, size - most) if most else 0)
+    return file.read().decode(errors="replace")

@@ -1,0 +1,281 @@
+"""Git servers over SSH and HTTPS, and Git LFS: what goes wrong there, and what is said."""
+
+import base64
+import getpass
+import http.server
+import os
+import pwd
+import shutil
+import socket
+import ssl
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import upstream
+from mlops_server.errors import EnvError
+from mlops_server.workflows.refusals import Rejected, TryAgain
+from mlops_server.workflows.remote import explain
+from upstream import Server, Upstream
+
+GOOD = {"dags/a.py": "a = 1\n"}
+SSHD = shutil.which("sshd", path=f"/usr/sbin:/usr/local/sbin:{os.environ['PATH']}")
+
+
+@pytest.fixture
+def repo(tmp_path):
+    found = Upstream(tmp_path)
+    found.push(GOOD)
+    return found
+
+
+def free_port() -> int:
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        return int(listening.getsockname()[1])
+
+
+# --- SSH ------------------------------------------------------------------------------------
+
+
+class Host:
+    """A real sshd, as the user of the tests, on a port of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.port = folder, free_port()
+        folder.mkdir(mode=0o700)
+        self.key("host")
+        (folder / "authorized").write_text("")
+        (folder / "config").write_text(
+            f"Port {self.port}\nListenAddress 127.0.0.1\nHostKey {folder}/host\n"
+            f"AuthorizedKeysFile {folder}/authorized\nStrictModes no\nUsePAM no\n"
+            f"PasswordAuthentication no\nPermitRootLogin yes\nPidFile none\n"
+        )
+
+    def key(self, name: str) -> str:
+        """Make a key, in place of the one before; its public part."""
+        path = self.folder / name
+        path.unlink(missing_ok=True)
+        words = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", name, "-f", str(path)]
+        subprocess.run(words, check=True)
+        return path.with_name(f"{name}.pub").read_text()
+
+    @property
+    def pin(self) -> str:
+        """The line for known_hosts."""
+        kind, key, _ = (self.folder / "host.pub").read_text().split()
+        return f"[127.0.0.1]:{self.port} {kind} {key}\n"
+
+    def start(self) -> subprocess.Popen[bytes]:
+        """Start it, and wait until it answers."""
+        process = subprocess.Popen([str(SSHD), "-D", "-e", "-f", str(self.folder / "config")])
+        for _ in range(100):
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", self.port)) == 0:
+                    return process
+            time.sleep(0.05)
+        process.kill()
+        pytest.fail("sshd does not start")
+
+
+@pytest.fixture
+def host(tmp_path) -> Iterator[Host]:
+    if not SSHD:
+        pytest.skip("there is no sshd")
+    if os.geteuid() == 0:
+        try:
+            pwd.getpwnam("sshd")
+        except KeyError:
+            pytest.skip("an sshd that root starts needs the user sshd")
+        Path("/run/sshd").mkdir(exist_ok=True)
+    found = Host(tmp_path / "host")
+    process = found.start()
+    yield found
+    process.kill()
+    process.wait()
+
+
+def test_pulling_over_ssh(tmp_path, repo, host, capsys):
+    url = f"ssh://{getpass.getuser()}@127.0.0.1:{host.port}{repo.bare}"
+    server = Server(tmp_path / "root", url, capsys)
+    key = server("key")
+    said = server("fetch", code=1)
+    assert "the host key of" in said
+    assert "[workflows] known_hosts" in said
+    server.layout.known_hosts.write_text(host.pin)
+    said = server("fetch", code=1)
+    assert "refuses the deploy key" in said
+    assert "`mlops workflows key`" in said
+    assert not (server.layout.workflows_state / "state.json").exists()
+    (host.folder / "authorized").write_text(f"restrict {key}\n")
+    assert server.fetch()["new"]
+    server.configure(repository=f"{url}.not")
+    assert "there is no such repository" in server("fetch", code=1)
+    server.configure()
+    server.layout.known_hosts.write_text(host.pin.replace(host.pin.split()[2], _other_key(host)))
+    said = server("fetch", code=1)
+    assert "the host key of" in said
+
+
+def _other_key(host: Host) -> str:
+    return host.key("other").split()[1]
+
+
+def test_nobody_answers(tmp_path, repo, capsys):
+    server = Server(tmp_path / "root", f"ssh://git@127.0.0.1:{free_port()}/x.git", capsys)
+    assert "cannot be reached" in server("fetch", code=75)
+    server.configure(repository=f"https://127.0.0.1:{free_port()}/x.git")
+    assert "cannot be reached" in server("fetch", code=75)
+    server.configure(repository="https://no-such-host.invalid/x.git")
+    assert "cannot be reached" in server("fetch", code=75)
+
+
+# --- HTTPS ----------------------------------------------------------------------------------
+
+
+class Web(http.server.BaseHTTPRequestHandler):
+    """git-http-backend behind a login, as a Git server has it."""
+
+    protocol_version = "HTTP/1.1"
+    root = Path("/")
+    login = "Basic " + base64.b64encode(b"mlops:secret").decode()
+
+    def do_GET(self) -> None:
+        """Answer a request of Git."""
+        if self.headers.get("Authorization") != self.login:
+            self.send_response(401)
+            self.send_header("WWW-Authenticate", 'Basic realm="git"')
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
+        path, _, query = self.path.partition("?")
+        data = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        environ = upstream.CLEAN | {
+            "GIT_PROJECT_ROOT": str(self.root),
+            "GIT_HTTP_EXPORT_ALL": "1",
+            "PATH_INFO": path,
+            "QUERY_STRING": query,
+            "REQUEST_METHOD": self.command,
+            "CONTENT_TYPE": self.headers.get("Content-Type", ""),
+            "CONTENT_LENGTH": str(len(data)),
+            "HTTP_CONTENT_ENCODING": self.headers.get("Content-Encoding", ""),
+            "GIT_PROTOCOL": self.headers.get("Git-Protocol", ""),
+        }
+        done = subprocess.run(
+            ["git", "http-backend"], input=data, env=environ, capture_output=True, check=False
+        )
+        head, _, body = done.stdout.partition(b"\r\n\r\n")
+        lines = dict(line.split(": ", 1) for line in head.decode().splitlines())
+        self.send_response(int(lines.pop("Status", "200")[:3]))
+        for name, value in (lines | {"Content-Length": str(len(body))}).items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(body)
+
+    do_POST = do_GET  # noqa: N815 - http.server's name
+
+    def log_message(self, *words: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def web(tmp_path) -> Iterator[tuple[int, Path]]:
+    if not shutil.which("openssl"):
+        pytest.skip("there is no openssl")
+    certificate, key = tmp_path / "web.crt", tmp_path / "web.key"
+    words = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2",
+             "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost",
+             "-keyout", str(key), "-out", str(certificate)]  # fmt: skip
+    subprocess.run(words, check=True, capture_output=True)
+    handler = type("Handler", (Web,), {"root": tmp_path})
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield server.server_port, certificate
+    server.shutdown()
+
+
+def test_pulling_over_https(tmp_path, repo, web, capsys, monkeypatch):
+    port, certificate = web
+    server = Server(tmp_path / "root", f"https://localhost:{port}/upstream.git", capsys)
+    assert "the certificate of" in server("fetch", code=1)
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    assert "refuses the login, or wants one" in server("fetch", code=1)
+    logins = server.layout.git_credentials
+    logins.parent.mkdir(parents=True)
+    wrong = f"https://mlops:wrong@localhost%3a{port}\n"
+    logins.write_text(wrong)
+    said = server("fetch", code=1)
+    assert "refuses the login, or wants one" in said
+    assert "wrong@" not in said
+    assert logins.read_text() == wrong  # Git's own helper would have removed it
+    logins.write_text(wrong.replace("wrong", "secret"))
+    assert server.fetch()["new"]
+    server.configure(repository=f"https://localhost:{port}/nothing.git")
+    assert "there is no such repository" in server("fetch", code=1)
+
+
+# --- Git LFS --------------------------------------------------------------------------------
+
+
+def test_files_of_git_lfs(tmp_path, repo, capsys):
+    if not shutil.which("git-lfs"):
+        pytest.skip("there is no git-lfs")
+    repo.git("lfs", "install", "--local")
+    large = os.urandom(300_000)
+    commit = repo.push({".gitattributes": "*.bin filter=lfs -text\n", "data/a.bin": large})
+    server = Server(tmp_path / "root", f"file://{repo.bare}", capsys)
+    assert "is a pointer of Git LFS, and lfs is off" in server.rejected(commit)
+    server.configure(lfs=True)
+    assert server.fetch("--again")["new"]
+    assert (server.layout.releases / commit[:12] / "data/a.bin").read_bytes() == large
+    commit = repo.push({"data/b.bin": os.urandom((1 << 20) + 1)})
+    server.configure(lfs=True, max_file_mb=1)
+    assert "data/b.bin has 1.0 MiB" in server.rejected(commit)
+
+
+def test_git_lfs_is_not_installed(tmp_path, repo, capsys, monkeypatch):
+    repo.push({"data.bin": upstream.pointer(b"large")})
+    server = Server(tmp_path / "root", repo.bare, capsys)
+    server.configure(lfs=True)
+    bare = tmp_path / "bin"
+    bare.mkdir()
+    for name in ("git", "setpriv", "sync", "sh"):
+        (bare / name).symlink_to(str(shutil.which(name)))
+    monkeypatch.setenv("PATH", str(bare))
+    assert "git-lfs is not installed" in server("fetch", code=1)
+
+
+# --- words ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("said", "kind"),
+    [
+        ("fatal: Could not read from remote repository.", TryAgain),
+        ("ssh: connect to host x port 22: Connection timed out", TryAgain),
+        ("error: RPC failed; HTTP 502 curl 22 The requested URL returned error: 502", TryAgain),
+        ("fatal: unable to access 'https://x/': Could not resolve host: x", TryAgain),
+        ("fatal: early EOF\nfatal: fetch-pack: invalid index-pack output", TryAgain),
+        ("git@x: Permission denied (publickey).\nCould not read from remote repository", EnvError),
+        ("error: object 1: hasDotgit: has '.git'\nfatal: fsck error in packed object", Rejected),
+        ("ERROR: Repository not found.\nCould not read from remote repository.", EnvError),
+        ("fatal: write error: No space left on device", EnvError),
+        ("something new", EnvError),
+    ],
+)  # fmt: skip
+def test_the_kind_of_a_failure(said, kind):
+    found = explain(said, "ssh://x/y.git")
+    assert type(found) in (kind, *kind.__subclasses__())
+    assert found.code == kind.code
+
+
+def test_what_a_server_says_cannot_paint_the_log():
+    found = explain("remote: \x1b[31mred\x1b]0;title\x07\nfatal: Permission denied (x)", "u")
+    assert "\x1b" not in str(found)
+    assert "\x07" not in str(found)
