@@ -20,6 +20,8 @@ DEFAULTS = {
     "drain_timeout_seconds": 3600,
     "inputs": "plain",
     "timezone": "utc",
+    "xcom_threshold": 262144,
+    "services": "/etc/mlops/services",
 }
 
 

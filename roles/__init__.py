@@ -39,17 +39,20 @@ def stages(context: Context) -> tuple[Stage, ...]:
             "configure",
             (
                 _lane("airflow", airflow.configuration(context)),
-                _lane("workflows", workflows.switch(context)),
+                _lane("workflows", chain(workflows.pull(context), workflows.switch(context))),
                 _lane("proxy", proxy.site(context)),
             ),
         ),
-        Stage("start", (_lane("airflow", airflow.services(context)),)),
+        Stage(
+            "start",
+            (_lane("airflow", chain(airflow.services(context), workflows.first_pull(context))),),
+        ),
     )
 
 
 def packages(context: Context) -> tuple[str, ...]:
     """Every role's Debian packages, for one apt call."""
-    roles = (base, postgres, airflow, proxy)
+    roles = (base, postgres, airflow, proxy, workflows)
     wanted = (name for role in roles for name in role.packages(context))
     return tuple(sorted({*wanted, *context.config.base.packages}))
 

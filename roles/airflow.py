@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator
 
-from mlops_install import locks
+from mlops_install import connections, locks
 from mlops_install.context import Context
 from mlops_install.digest import short
 from mlops_install.render import render
@@ -50,6 +50,9 @@ def environment(context: Context) -> Iterator[AnyResource]:
 def configuration(context: Context) -> Iterator[AnyResource]:
     """Config, helpers, DAGs and units; then the database is brought to what they expect."""
     yield Link("/opt/mlops/airflow/current", venv_path(context))
+    links = context.given.connections
+    text = links.get_secret_value() if links else "{}\n"
+    yield File(connections.PATH, text, 0o640, group="airflow", secret=True)
     yield File("/etc/mlops/airflow.cfg", _cfg(context), 0o640, group="airflow")
     yield from _helpers()
     yield from _units(context)
@@ -91,6 +94,7 @@ def _cfg(context: Context) -> str:
         base_url=context.base_url,
         drain_timeout_seconds=context.config.airflow.drain_timeout,
         timezone=context.config.base.timezone,
+        xcom_threshold=context.config.airflow.xcom_threshold,
     )
 
 

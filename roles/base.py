@@ -74,7 +74,8 @@ def habits(context: Context) -> Iterator[AnyResource]:
         render("base/inputs.conf", inputs=inputs, note=NOTE),
     )
     yield Services("of the system", {"systemd-journald.service": inputs})
-    tmpfiles = render("base/tmpfiles.conf", log_days=context.config.airflow.log_days)
+    tmpfiles = render("base/tmpfiles.conf", log_days=context.config.airflow.log_days,
+                      xcom_days=context.config.airflow.xcom_days)  # fmt: skip
     yield File("/etc/tmpfiles.d/mlops.conf", tmpfiles)
 
 

@@ -14,6 +14,7 @@ from mlops_install.render import render
 from mlops_install.resource import AnyResource
 from mlops_install.resources.environment import ENVS, LOCKS, PROGRAM, Environment
 from mlops_install.resources.file import Directory, File, Link
+from mlops_install.resources.systemd import UnitFile
 from mlops_install.resources.tree import Content, Files, Tree, tree_digest
 from mlops_install.resources.venv import Tools
 from mlops_install.roles.base import NETWORK
@@ -40,6 +41,11 @@ def tools(context: Context) -> Iterator[AnyResource]:
     logins = _logins(context)
     yield File("/etc/mlops/conda.toml", _conda_config(context, bool(logins)))
     yield File(LOGINS, logins, 0o600, secret=True, present=bool(logins))
+    yield Directory("/etc/mlops/services")
+    yield Directory("/etc/mlops/secrets/services", 0o700)
+    for kind in ("socket", "service"):
+        text = render(f"models/mlops-model@.{kind}", code=CODE)
+        yield UnitFile(f"/etc/systemd/system/mlops-model@.{kind}", text)
     for path in (ENVS, LOCKS, "/var/cache/mlops", "/var/cache/mlops/conda"):
         yield Directory(path)
 

@@ -31,3 +31,4 @@ def server(context: Context) -> Iterator[AnyResource]:
     yield Settings(version, inputs)
     yield Role("airflow")
     yield Database("airflow", "airflow")
+    yield Database("workflows", "airflow")

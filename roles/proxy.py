@@ -56,4 +56,5 @@ def _site(context: Context) -> str:
         base_url=context.base_url,
         certificate=CERTIFICATE,
         certificate_key=KEY,
+        services="/etc/mlops/services",
     )

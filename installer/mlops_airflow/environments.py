@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from mlops_server.layout import MODEL_NAME, Layout, lock_hash, read_options
+from mlops_server.layout import METADATA, MODEL_NAME, Layout, lock_hash, read_options
 
 GPU_POOL = "gpu"
 INHERITED = (
@@ -113,7 +113,8 @@ def _built(layout: Layout) -> str:
 def held(model: str, file: str, layout: Layout) -> Iterator[tuple[Environment, int]]:
     """The environment and the descriptor of a shared lock that keeps clean-up from removing it.
 
-    Who inherits the descriptor holds the lock too. Raises `MissingEnvironmentError`.
+    Who inherits the descriptor holds the lock too. The release stays as well, as long as we do.
+    Raises `MissingEnvironmentError`.
     """
     for _ in range(ATTEMPTS):
         environment = resolve(model, file, layout)
@@ -125,11 +126,28 @@ def held(model: str, file: str, layout: Layout) -> Iterator[tuple[Environment, i
         try:
             fcntl.flock(descriptor, fcntl.LOCK_SH)
             if _is_still(descriptor, ready):
-                yield environment, descriptor
+                with _release_held(environment.release):
+                    yield environment, descriptor
                 return
         finally:
             os.close(descriptor)
     raise MissingEnvironmentError(f'{environment.prefix} of model "{model}" was removed: try again')
+
+
+@contextmanager
+def _release_held(release: Path | None) -> Iterator[None]:
+    """Keep a release that was pulled from Git; one of `mlops-install apply` has no such file."""
+    try:
+        descriptor = os.open(release / METADATA, os.O_RDONLY | os.O_CLOEXEC) if release else None
+    except OSError:
+        descriptor = None
+    try:
+        if descriptor is not None:
+            fcntl.flock(descriptor, fcntl.LOCK_SH)
+        yield
+    finally:
+        if descriptor is not None:
+            os.close(descriptor)
 
 
 def _is_still(descriptor: int, path: Path) -> bool:

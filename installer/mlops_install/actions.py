@@ -19,8 +19,9 @@ from mlops_install.progress import Timing
 from mlops_install.resources.environment import PROGRAM
 from mlops_install.roles import stages
 from mlops_install.roles.base import with_login
-from mlops_install.settings import Config, Workflows
+from mlops_install.settings import Config
 from mlops_install.shell import sh
+from mlops_install.workflowsettings import Workflows
 
 OK, DIFFERENT = 0, 2
 
@@ -199,11 +200,11 @@ def lock(config: Path | None, wish: LockWish) -> int:
     return locking.run(folder, wish.models, options)
 
 
-def env(options: Options, words: tuple[str, ...]) -> int:
-    """Run the server's `mlops env` and hand on what it says; its exit code."""
+def on_server(options: Options, *words: str) -> int:
+    """Run the server's `mlops` and hand on what it says; its exit code."""
     with (
         reach(options, given=Given()) as (server, _),
-        contextlib.closing(server.open(f"{sh(PROGRAM, 'env', *words)} < /dev/null")) as session,
+        contextlib.closing(server.open(f"{sh(PROGRAM, *words)} < /dev/null")) as session,
     ):
         for line in session.lines():
             report.line(line)

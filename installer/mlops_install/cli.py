@@ -25,9 +25,13 @@ from mlops_install.options import (
     YesOption,
     chosen,
 )
+from mlops_install.workflowscli import rollback, sync, workflows
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 app.add_typer(env, name="env", help="The conda environments of the models on the server.")
+app.add_typer(workflows, name="workflows", help="The workflow repository on the server.")
+app.command()(sync)
+app.command()(rollback)
 app.add_typer(box, name="box", help="Disposable servers on this machine (Linux, as root).")
 
 
@@ -156,6 +160,23 @@ def status(
 
     options = chosen(context, host, config, ssh_config, accept_new_host_key, as_json)
     return actions.status(options)
+
+
+@app.command("new-project")
+def new_project(
+    context: typer.Context,
+    folder: Annotated[Path, typer.Argument(help="Where to make it.")],
+    ci: Annotated[
+        list[str] | None, typer.Option(help="github, jenkins, drone or gitlab; may be repeated.")
+    ] = None,
+    config: ConfigOption = None,
+) -> int:
+    """Make a workflow project with two forecasting models, and lock their environments."""
+    from mlops_install import actions, newproject, report
+
+    newproject.create(folder, ci or [], report.say)
+    wish = actions.LockWish(project=folder)
+    return actions.lock(config or (context.obj or {}).get("config"), wish)
 
 
 @app.command()

@@ -5,16 +5,15 @@ nearest known name.
 """
 
 import difflib
-import os
 import re
 import tomllib
 from pathlib import Path
 from typing import Any
 
-from pydantic import SecretStr, ValidationError
+from pydantic import ValidationError
 
 from mlops_install.errors import ConfigError
-from mlops_install.settings import Config, SecretRef, sections
+from mlops_install.settings import Config, sections
 
 FILE = "mlops.toml"
 
@@ -86,15 +85,3 @@ def _nearest(keys: list[str]) -> str:
     elsewhere = [f"[{name}] {keys[-1]}" for name, m in sections() if keys[-1] in m.model_fields]
     guess = near or elsewhere
     return f"; did you mean {guess[0]}?" if guess else f"; known are {', '.join(known)}"
-
-
-def secret(reference: SecretRef) -> SecretStr:
-    """What a reference points to. Raises `ConfigError` when it is not there."""
-    if reference.env is None:
-        return SecretStr(_text(Path(reference.file or "").expanduser()).strip())
-    if reference.env not in os.environ:
-        raise ConfigError(
-            f"the environment variable {reference.env} is not set",
-            fix=f"set it, or change the setting that names {reference.env}",
-        )
-    return SecretStr(os.environ[reference.env])

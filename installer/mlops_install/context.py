@@ -5,14 +5,15 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
-from mlops_install import release
-from mlops_install.config import secret
+from mlops_install import connections, release
 from mlops_install.errors import ConfigError
 from mlops_install.facts import Facts
 from mlops_install.lock import project as projects
 from mlops_install.lock.project import Model
 from mlops_install.resources.tree import Files
-from mlops_install.settings import Config, SecretRef
+from mlops_install.secretref import secret
+from mlops_install.section import SecretRef
+from mlops_install.settings import Config
 from mlops_install.sizing import Sizing, size
 
 
@@ -34,6 +35,10 @@ class Given:
     proxy_password: SecretStr | None = None
     index_password: SecretStr | None = None
     channel_password: SecretStr | None = None
+    git_password: SecretStr | None = None
+    known_hosts: str | None = None
+    allowed_signers: str | None = None
+    connections: SecretStr | None = None
     project: Project | None = None
 
 
@@ -48,6 +53,10 @@ def given(config: Config) -> Given:
         proxy_password=_secret(base.http_proxy_password),
         index_password=_secret(base.python_index_password),
         channel_password=_secret(config.models.channel_password),
+        git_password=_secret(config.workflows.password),
+        known_hosts=_text("[workflows] known_hosts", config.workflows.known_hosts),
+        allowed_signers=_text("[workflows] allowed_signers", config.workflows.allowed_signers),
+        connections=connections.document(config.connections),
         project=_project(config),
     )
 
@@ -56,7 +65,8 @@ def _project(config: Config) -> Project | None:
     if config.workflows.path is None:
         return None
     folder = Path(config.workflows.path).expanduser()
-    project = Project(release.read(folder), projects.read(folder, config.models.cuda))
+    files = release.read(folder, config.workflows.max_release_mb)
+    project = Project(files, projects.read(folder, config.models.cuda))
     for model in project.models:
         if model.options.gpu and "gpu" not in config.pools.slots:
             raise ConfigError(
@@ -70,14 +80,18 @@ def _secret(reference: SecretRef | None) -> SecretStr | None:
     return None if reference is None else secret(reference)
 
 
-def _pem(setting: str, path: str | None) -> str | None:
+def _text(setting: str, path: str | None) -> str | None:
     if path is None:
         return None
     try:
-        text = Path(path).expanduser().read_text()
+        return Path(path).expanduser().read_text()
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{setting}: cannot read {path}: {error}", fix="mend the path") from error
-    if "-----BEGIN " not in text:
+
+
+def _pem(setting: str, path: str | None) -> str | None:
+    text = _text(setting, path)
+    if text is not None and "-----BEGIN " not in text:
         raise ConfigError(f"{setting}: {path} is not a PEM file", fix="give the file as PEM")
     return text
 

@@ -58,4 +58,4 @@ def _env(
     from mlops_install import actions
 
     options = chosen(context, on, config, ssh_config, False, False)
-    return actions.env(options, words)
+    return actions.on_server(options, "env", *words)

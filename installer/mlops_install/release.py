@@ -9,12 +9,11 @@ from pathlib import Path
 from mlops_install.errors import ConfigError
 from mlops_install.resources.tree import Content, Files
 
-LIMIT_MB = 100
 SKIPPED = {"__pycache__", "node_modules"}
 ODD = re.compile(r"[\x00-\x1f\x7f\\]")
 
 
-def read(folder: Path) -> Files:
+def read(folder: Path, limit_mb: int = 100) -> Files:
     """Read the files: those that Git knows or would add, else all that are not hidden.
 
     Raises `ConfigError` for what cannot become a release.
@@ -29,9 +28,9 @@ def read(folder: Path) -> Files:
     for path in sorted(_names(folder)):
         files[path] = _content(folder, path)
         size += len(files[path].data)
-        if size > LIMIT_MB * 1024 * 1024:
+        if size > limit_mb * 1024 * 1024:
             raise ConfigError(
-                f"[workflows] path: the files in {folder} are more than {LIMIT_MB} MiB"
+                f"[workflows] path: the files in {folder} are more than {limit_mb} MiB"
                 f" ({path} is the one over it)",
                 fix="keep data in /srv/mlops/data or in a database, and name it in .gitignore",
             )

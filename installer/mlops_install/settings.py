@@ -1,37 +1,13 @@
 """Every setting of the config file: its type, default, description and an example."""
 
-import re
 from collections.abc import Iterator
-from typing import Annotated, ClassVar, Literal
+from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-
-class Section(BaseModel):
-    """A table of the config file."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-
-class SecretRef(Section):
-    """Where a secret is: `{ env = "NAME" }` or `{ file = "PATH" }`, never the secret itself."""
-
-    env: str | None = None
-    file: str | None = None
-
-    @model_validator(mode="after")
-    def _one_of_two(self) -> "SecretRef":
-        if (self.env is None) == (self.file is None):
-            raise ValueError('give one of { env = "NAME" } and { file = "PATH" }')
-        return self
-
-
-Port = Annotated[int, Field(ge=1, le=65535)]
-Url = Annotated[str, Field(pattern=r"^https?://[^\s@]+$")]
-Cuda = Annotated[str, Field(pattern=r"^[0-9]+\.[0-9]+$")]
-Platform = Literal["linux-64", "linux-aarch64"]
-Slots = Annotated[int, Field(ge=-1, le=10000)]
-Name = Annotated[str, Field(pattern=r"^[a-z_][a-z0-9_-]*$")]
+from mlops_install.connections import Connections
+from mlops_install.section import Name, SecretRef, Section, Url
+from mlops_install.workflowsettings import Models, Pools, Workflows
 
 
 class Server(Section):
@@ -172,78 +148,13 @@ class Airflow(Section):
     admin_user: Name = Field("admin", description="First user; the password is made on the server.")
     admin_email: str = Field("admin@localhost", description="Its e-mail address.")
     log_days: int = Field(30, ge=1, description="Days to keep the logs of tasks.")
-
-
-class Models(Section):
-    """The conda environments of the models, from models/<name>/conda-lock.yml of the workflows."""
-
-    platforms: list[Platform] = Field(
-        ["linux-64"],
-        min_length=1,
-        description="Platforms that `mlops-install lock` locks for. The server's must be among"
-        " them.",
+    xcom_threshold: int = Field(
+        262144,
+        ge=-1,
+        description="Results of tasks that are larger than this many bytes go to files below"
+        " /srv/mlops/data/xcom instead of the database; -1 for none.",
     )
-    cuda: Cuda | None = Field(
-        None,
-        description="CUDA version of the server's driver: GPU builds are locked for it, also on a"
-        " machine without a GPU. Default: none, CPU builds. A model's model.toml wins over it.",
-        examples=["12.8"],
-    )
-    keep: int = Field(
-        2, ge=0, le=50, description="Earlier environments of each model to keep for a rollback."
-    )
-    channel_mirrors: dict[str, Url] = Field(
-        {},
-        description="Mirrors of conda channels, by the channel's name or address, for locking and"
-        " for the server.",
-        examples=[{"conda-forge": "https://mirror.example.org/conda-forge"}],
-    )
-    channel_user: str | None = Field(
-        None, description="User at the hosts of channel_mirrors.", examples=["mlops"]
-    )
-    channel_password: SecretRef | None = Field(
-        None, description="Where the password is.", examples=[{"env": "CHANNEL_PASSWORD"}]
-    )
-    pypi_names: str | None = Field(
-        None,
-        description="File or address of a map from PyPI's names to conda's, instead of the shipped"
-        " one; it matters for pip sections only.",
-        examples=["pypi-names.json"],
-    )
-
-
-class Workflows(Section):
-    """The workflows: DAGs and models."""
-
-    path: str | None = Field(
-        None,
-        description="Folder on this side with dags/ and models/, put onto the server as it is at"
-        " the moment.",
-        examples=["../forecasts"],
-    )
-    keep: int = Field(5, ge=1, le=100, description="Releases to keep, with their environments.")
-
-
-class Pools(Section):
-    """Airflow's pools: the name of each and its number of slots; -1 is without limit. The tasks
-    of a model with `gpu = true` in its model.toml run in the pool gpu.
-    """
-
-    model_config = ConfigDict(extra="allow")
-    __pydantic_extra__: dict[str, Slots]
-    EXAMPLE: ClassVar[tuple[str, int]] = ("gpu", 1)
-
-    @model_validator(mode="after")
-    def _names(self) -> "Pools":
-        for name in self.slots:
-            if not re.fullmatch(r"[A-Za-z0-9_.-]{1,250}", name):
-                raise ValueError("a pool's name is made of letters, digits, _, . and -")
-        return self
-
-    @property
-    def slots(self) -> dict[str, int]:
-        """Pool -> number of slots."""
-        return dict(self.__pydantic_extra__)
+    xcom_days: int = Field(30, ge=1, description="Days to keep those files.")
 
 
 class Proxy(Section):
@@ -285,6 +196,7 @@ class Config(Section):
     models: Models = Models()
     workflows: Workflows = Workflows()
     pools: Pools = Pools()
+    connections: Connections = Connections()
     proxy: Proxy = Proxy()
 
 

@@ -9,7 +9,8 @@ from typing import Any
 
 from pydantic.fields import FieldInfo
 
-from mlops_install.settings import Pools, Section, sections
+from mlops_install.section import Section
+from mlops_install.settings import sections
 
 HEAD = """\
 # The config of mlops-install. Every setting is here with its default; one that is commented
@@ -25,8 +26,8 @@ def example() -> str:
 
 def _section(name: str, model: type[Section]) -> str:
     lines = [*_comment(inspect.getdoc(model) or ""), f"[{name}]"]
-    if model is Pools:
-        lines += ["", "# {} = {}".format(*Pools.EXAMPLE)]
+    if example := getattr(model, "EXAMPLE", None):
+        lines += ["", f"# {example[0]} = {toml(example[1])}"]
     for key, info in model.model_fields.items():
         lines += ["", *_setting(key, info)]
     return "\n".join(lines) + "\n"

@@ -19,7 +19,11 @@ from packaging.utils import canonicalize_name, parse_wheel_filename
 from channel.conda import GLIBC, PLACEHOLDER, PYTHON, SITE, TAG, Package
 
 LOCKS = sorted((Path(__file__).parent / "wheels").glob("*.txt"))
-CONDA_NAMES = {"tzdata": "python-tzdata"}
+CONDA_NAMES = {
+    "matplotlib": "matplotlib-base",
+    "psycopg2-binary": "psycopg2",
+    "tzdata": "python-tzdata",
+}
 MARKERS = {"python_version": PYTHON, "python_full_version": f"{PYTHON}.0", "extra": ""}
 ENTRY_POINT = """\
 #!{prefix}/bin/python{python}
@@ -68,10 +72,12 @@ def _unpack(wheel: Path, site: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         for member in archive.infolist():
             parts = PurePosixPath(member.filename).parts
-            if parts[0].endswith(".data"):
-                raise ValueError(f"{wheel.name} has a .data folder, which this does not lay out")
             if member.is_dir() or ("tests" in parts and _only_test(parts)):
                 continue
+            if parts[0].endswith(".data"):
+                if parts[1:4] == ("data", "share", "man"):
+                    continue
+                raise ValueError(f"{wheel.name}: this does not lay out {member.filename}")
             target = Path(archive.extract(member, site))
             executable = (member.external_attr >> 16) & stat.S_IXUSR
             target.chmod(0o755 if executable else 0o644)

@@ -101,6 +101,15 @@ def slow(file: str, seconds: float) -> dict[str, str]:
 
 
 @task.conda(env="churn", retries=0)
+def after(slow: dict[str, str]) -> dict[str, str]:
+    import os
+
+    import sklearn
+
+    return {"version": sklearn.__version__, "release": os.environ["MLOPS_RELEASE"]}
+
+
+@task.conda(env="churn", retries=0)
 def environ() -> dict[str, str]:
     import os
 
@@ -139,7 +148,7 @@ def conflict():
 
 @dag(schedule=None, is_paused_upon_creation=False, params={"file": "", "seconds": 0})
 def one_slow():
-    slow("{{ params.file }}", "{{ params.seconds }}")
+    after(slow("{{ params.file }}", "{{ params.seconds }}"))
 
 
 @dag(schedule=None, is_paused_upon_creation=False)

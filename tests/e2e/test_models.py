@@ -70,6 +70,12 @@ def ended(server: Server, dag: str, run: str, timeout: float = 180) -> str:
     return state()
 
 
+def current_version(server: Server) -> str:
+    """The release that Airflow's parser read the DAG from."""
+    version = server.sql("select bundle_version from dag where dag_id = 'one_slow'")
+    return f"/srv/mlops/workflows/releases/{version}"
+
+
 def log(server: Server, dag: str, run: str, task: str, number: int = 1) -> str:
     """The log of a task, as the UI shows it."""
     path = f"/api/v2/dags/{dag}/dagRuns/{run}/taskInstances/{task}/logs/{number}"
@@ -164,6 +170,7 @@ def test_a_timeout_leaves_no_process(parsed: Server) -> None:
 
 def test_an_upgrade_leaves_running_tasks_and_other_models_alone(parsed: Server) -> None:
     before = {model: path_of(parsed, model) for model in ("churn", "demand")}
+    release = parsed.ssh("readlink -f /srv/mlops/workflows/current")
     file = f"/srv/mlops/data/slow-{secrets.token_hex(4)}"
     name = trigger(parsed, "one_slow", file=file, seconds=40)
     wait_for(lambda: parsed.ssh(f"cat {file} 2>/dev/null || true") == before["churn"], "its start")
@@ -183,6 +190,10 @@ def test_an_upgrade_leaves_running_tasks_and_other_models_alone(parsed: Server) 
     result = project.results(parsed, "one_slow", name, "slow")
     assert result["prefix"] == before["churn"]
     assert result["version"].startswith("1.5.")
+    later = project.results(parsed, "one_slow", name, "after")
+    assert later["version"].startswith("1.5."), "the run keeps its release, in later tasks too"
+    assert later["release"] == release
+    wait_for(lambda: current_version(parsed) != release, "the new release in Airflow", 60)
     again = trigger(parsed, "one_slow", file=file, seconds=0)
     assert ended(parsed, "one_slow", again) == "success"
     assert project.results(parsed, "one_slow", again, "slow")["version"].startswith("1.7.")

@@ -12,16 +12,25 @@ CODE = sorted(
     p
     for top in (*PACKAGES, "roles")
     for p in (ROOT / top).rglob("*.py")
-    if not {"infra_tests", "templates"} & set(p.parts) and "mlops_install/roles" not in str(p)
+    if not {"infra_tests", "starter_project", "templates"} & set(p.parts)
+    and "mlops_install/roles" not in str(p)
 )
 TREES = {str(p.relative_to(ROOT)): ast.parse(p.read_text()) for p in CODE}
+COMMAND_LINE = ("boxcli", "cli", "envcli", "options", "workflowscli")
 DOORS = {  # what may be imported where, and nowhere else
     "fabric": {"installer/mlops_install/sshlogin.py"},
     "paramiko": {"installer/mlops_install/sshlogin.py"},
     "jinja2": {"installer/mlops_install/render.py"},
     "rich": {"installer/mlops_install/report.py", "installer/mlops_install/progress.py"},
-    "typer": {f"installer/mlops_install/{n}.py" for n in ("boxcli", "cli", "envcli", "options")},
-    "airflow": {f"installer/mlops_airflow/{n}.py" for n in ("decorators", "operators")},
+    "typer": {
+        f"installer/mlops_install/{n}.py"
+        for n in ("boxcli", "cli", "envcli", "options", "workflowscli")
+    },
+    "airflow": {
+        *(f"installer/mlops_airflow/{n}.py" for n in ("bundle", "decorators", "deploy")),
+        "installer/mlops_airflow/operators.py",
+        "installer/mlops_server/workflows/gate_dags.py",
+    },
     "rattler": {"installer/mlops_install/condasolver.py", "installer/mlops_server/condapart.py"},
     "pytest": {"installer/mlops_install/verification.py"},
 }

@@ -33,12 +33,19 @@ locale = "de_CH.UTF-8"
 [models]
 channel_mirrors = { conda-forge = "https://mirror.example.org/conda-forge" }
 channel_user = "mlops"
+
+[workflows]
+repository = "https://git.example.org/team/forecasts.git"
+user = "deploy"
 """
 GIVEN = context.Given(
     ca_bundle="-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n",
     certificate="certificate",
     certificate_key=SecretStr("key"),
     channel_password=SecretStr("hush"),
+    git_password=SecretStr("hush"),
+    known_hosts="git.example.org ssh-ed25519 AAAA\n",
+    allowed_signers="me@example.org ssh-ed25519 AAAA\n",
     project=context.Project(
         {"dags/a.py": Content(b"")},
         (Model("churn", b"lock", b"", b"", ModelOptions(), lock_hash(b"lock"), ("linux-64",)),),
@@ -166,14 +173,15 @@ def test_the_config_reference_is_current():
     assert text("config.md") == script("docs-config").page(), "run: scripts/docs-config"
 
 
+NESTED = ("box", "env", "workflows")
+
+
 def commands() -> dict[str, object]:
     group = get_command(cli.app).commands
     nested = {
-        f"{top} {name}": command
-        for top in ("box", "env")
-        for name, command in group[top].commands.items()
+        f"{top} {name}": command for top in NESTED for name, command in group[top].commands.items()
     }
-    return {name: c for name, c in group.items() if name not in ("box", "env")} | nested
+    return {name: c for name, c in group.items() if name not in NESTED} | nested
 
 
 @pytest.mark.parametrize("name", commands())

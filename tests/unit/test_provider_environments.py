@@ -92,6 +92,17 @@ def test_the_environment_is_locked_while_it_is_held(layout):
         fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
+def test_the_release_is_locked_while_its_environment_is_held(layout):
+    file = release(layout, "a", churn="x")
+    build(layout, "churn", "x")
+    about = layout.releases / "a/.mlops-release.json"
+    about.write_text("{}")
+    with about.open() as other:
+        with environments.held("churn", file, layout), pytest.raises(BlockingIOError):
+            fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
 def test_an_environment_that_vanishes_is_not_held(layout):
     prefix = build(layout, "churn", "x")
     (prefix / ".mlops/ready.json").unlink()

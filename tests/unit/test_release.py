@@ -23,9 +23,9 @@ def project(tmp_path: Path) -> Path:
     return tmp_path / "project"
 
 
-def refusal(folder: Path) -> str:
+def refusal(folder: Path, limit_mb: int = 100) -> str:
     with pytest.raises(ConfigError) as caught:
-        release.read(folder)
+        release.read(folder, limit_mb)
     assert caught.value.fix
     return caught.value.message
 
@@ -72,10 +72,9 @@ def test_a_dangling_link_and_an_odd_name_are_refused(project):
     assert "is odd" in refusal(project)
 
 
-def test_a_project_needs_dags_and_must_be_small(project, monkeypatch):
-    monkeypatch.setattr(release, "LIMIT_MB", 1)
+def test_a_project_needs_dags_and_must_be_small(project):
     (project / "big").write_bytes(b"x" * 2**20)
-    assert "more than 1 MiB" in refusal(project)
+    assert "more than 1 MiB" in refusal(project, 1)
     (project / "dags/a.py").unlink()
     (project / "dags").rmdir()
     assert "there is no folder" in refusal(project)

@@ -156,7 +156,7 @@ class Answers(Resource[AnswersState]):
         return (
             "command -v curl >/dev/null && [ -e /etc/nginx/sites-enabled/mlops.conf ] "
             f"|| exit {ABSENT}\n"
-            "curl --noproxy '*' -ksS -m 5 -o /dev/null -w '%{http_code}\\n' --connect-to "
+            "curl --noproxy '*' -ksS -m 15 -o /dev/null -w '%{http_code}\\n' --connect-to "
             f"::127.0.0.1: {url} || echo 000\n"
             f"cat {ANSWERED} 2>/dev/null || echo none\n"
             f"(\n{heartbeats}\n); true"

@@ -1,0 +1,1 @@
+"""This file puts its folder on the import path of the tests."""

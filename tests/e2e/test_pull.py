@@ -1,0 +1,153 @@
+"""The git-pull DAG on a server: good commits come into force, bad ones stay out with a reason."""
+
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+import channel
+import gitserver
+import pytest
+from mlops_install import box
+from server import Server, answers, make, wait_for
+
+pytestmark = [pytest.mark.box, pytest.mark.slow]
+CONFIG = """\
+[airflow]
+parallelism = 4
+
+[workflows]
+repository = "ssh://git@localhost{git}"
+known_hosts = "{hosts}"
+pull_every = 3600
+
+[models]
+channel_mirrors = {{ conda-forge = "{channel}" }}
+
+[pools]
+gpu = 1
+"""
+IMPORTS = (
+    "from airflow.sdk import DAG, task\n"
+    "from airflow.providers.standard.operators.bash import BashOperator as Bash\n"
+)
+
+
+def dag(name: str, arguments: str = "") -> str:
+    return f"{IMPORTS}with DAG('{name}'): Bash(task_id='a', bash_command='true'{arguments})\n"
+
+
+BAD = {  # name -> (text of dags/bad.py, what the reason says)
+    "syntax": ("from airflow.sdk import dag\ndef (:\n", "dags/bad.py: SyntaxError"),
+    "loop": ("import airflow, bad\nbad.dag\n", "dags/bad.py: AttributeError"),
+    "sleep": ("from airflow.sdk import dag\nimport time\ntime.sleep(999)\n", "longer than 20 s"),
+    "exit": (f"{IMPORTS}raise SystemExit(0)\n", "dags/bad.py: SystemExit"),
+    "_exit": (f"{IMPORTS}import os\nos._exit(0)\n", "dags/bad.py: ended the interpreter"),
+    "kill": (f"{IMPORTS}import os\nos.kill(-1, 9)\n", "dags/bad.py"),
+    "memory": (f"{IMPORTS}x = []\nwhile True: x.append(b'x' * 10**7)\n", "MemoryError"),
+    "duplicate": (dag("conflict"), "2 DAGs with the id conflict"),
+    "the server's": (dag("mlops_pull"), "2 DAGs with the id mlops_pull"),
+    "pool": (dag("odd", ", pool='none'"), "there is no pool none"),
+    "environment": (
+        f"{IMPORTS}with DAG('odd'):\n @task.conda(env='chrun')\n def f(): pass\n f()\n",
+        "there is no models/chrun",
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def puller(
+    boxes_here: None, folder: Path, conda_forge: channel.Server, locked_project: Path
+) -> Iterator[Server]:
+    """A server with a Git server on it that serves the tests' project over SSH."""
+    server = make("debian-13", folder)
+    gitserver.start(server)
+    files = {str(p.relative_to(locked_project)): p.read_text()
+             for p in locked_project.rglob("*") if p.is_file()}  # fmt: skip
+    files["dags/models.py"] = files["dags/models.py"].replace("chrun", "churn")
+    gitserver.push(server, files)
+    hosts = gitserver.host_keys(server)
+    url = conda_forge.at(server.box.gateway)
+    server.config.write_text(CONFIG.format(git=gitserver.PATH, channel=url, hosts=hosts))
+    gitserver.let_in(server)
+    server.applied = server.cli("apply", "--yes")
+    assert server.applied.returncode == 0, server.applied.output
+    wait_for(lambda: answers(server), "Airflow", 90)
+    wait_for(lambda: server.sql("select 1 from dag where dag_id = 'mlops_pull'"), "the DAG", 90)
+    yield server
+    box.down(server.name)
+
+
+def pull(server: Server, timeout: float = 180) -> tuple[str, dict[str, str]]:
+    """Run the DAG: how it ended, and the state of each task."""
+    body = {"logical_date": None, "conf": {}}
+    name = server.api("POST", "/api/v2/dags/mlops_pull/dagRuns", body)["dag_run_id"]
+    path = f"/api/v2/dags/mlops_pull/dagRuns/{name}"
+    wait_for(lambda: server.api("GET", path)["state"] in ("success", "failed"), name, timeout)
+    tasks = server.api("GET", f"{path}/taskInstances")["task_instances"]
+    return server.api("GET", path)["state"], {t["task_id"]: t["state"] for t in tasks}
+
+
+def current(server: Server) -> str:
+    return server.ssh("readlink /srv/mlops/workflows/current")
+
+
+def test_a_new_commit_comes_into_force(puller: Server) -> None:
+    before = current(puller)
+    gitserver.push(puller, {"dags/fresh.py": dag("fresh")})
+    state, tasks = pull(puller)
+    assert state == "success"
+    assert set(tasks.values()) == {"success"}
+    assert current(puller) != before
+    known = "select 1 from dag where dag_id = 'fresh' and not is_stale"
+    assert wait_for(lambda: puller.sql(known), "the new DAG", 60) < 45
+
+
+def test_nothing_new_is_cheap(puller: Server) -> None:
+    pull(puller)
+    state, tasks = pull(puller)
+    assert state == "success"
+    assert tasks.pop("fetch") == "success"
+    assert set(tasks.values()) == {"skipped"}
+    seconds = puller.sql(
+        "select extract(epoch from end_date - start_date) from task_instance"
+        " where dag_id = 'mlops_pull' and task_id = 'fetch' order by start_date desc limit 1"
+    )
+    assert float(seconds) < 3
+
+
+@pytest.mark.parametrize(("text", "reason"), BAD.values(), ids=list(BAD))
+def test_a_bad_commit_stays_out(puller: Server, text: str, reason: str) -> None:
+    pull(puller)
+    before, units = current(puller), puller.units()
+    gitserver.push(puller, {"dags/bad.py": text})
+    try:
+        state, tasks = pull(puller)
+        assert (state, tasks["check"]) == ("failed", "failed")
+        assert tasks["activate"] == "upstream_failed"
+        assert reason in puller.ssh("mlops workflows status")
+        assert pull(puller)[0] == "success", "it is not tried again"
+        assert current(puller) == before
+        assert puller.units() == units
+    finally:
+        gitserver.push(puller, {"dags/bad.py": "# as good as gone\n"})
+
+
+def test_a_git_server_that_is_away_is_no_judgement(puller: Server) -> None:
+    before = puller.ssh("cat /var/lib/mlops/workflows/state.json")
+    puller.ssh(f"mv {gitserver.PATH} {gitserver.PATH}.away")
+    try:
+        done = puller.try_ssh("mlops workflows fetch")
+        assert done.returncode in (1, 75), done.stdout + done.stderr
+        assert puller.ssh("cat /var/lib/mlops/workflows/state.json") == before
+    finally:
+        puller.ssh(f"mv {gitserver.PATH}.away {gitserver.PATH}")
+
+
+def test_tasks_get_nothing_else_through_the_door(puller: Server) -> None:
+    code = "from mlops_airflow.door import ask; import sys; sys.exit(ask(sys.argv[1:], print).code)"
+    start = "cd /; export PYTHONPATH=/opt/mlops/lib/python/current; runuser -u"
+    command = f"python3 -c {shlex.quote(code)}"
+    assert puller.try_ssh(f"{start} airflow -- {command} workflows status").returncode == 0
+    assert puller.try_ssh(f"{start} airflow -- {command} workflows rollback").returncode == 1
+    denied = puller.try_ssh(f"{start} nobody -- {command} workflows status")
+    assert "Permission denied" in denied.stderr
