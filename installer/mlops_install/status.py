@@ -1,14 +1,18 @@
 """What runs on the server, and how it is: one round trip."""
 
 import json
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from mlops_install import probe
 from mlops_install.context import Context
 from mlops_install.host import Host
+from mlops_install.resources.environment import PROGRAM
 from mlops_install.resources.postgres import sql
 
+REJECTED = 3
+"""How many of the commits that were kept out are shown."""
 JOBS = """\
 select job_type, hostname, round(extract(epoch from now() - latest_heartbeat))
   from job where state = 'running' order by 1, 2"""
@@ -63,7 +67,7 @@ def gather(host: Host, context: Context) -> Status:
         *(_unit(line) for line in units.text.splitlines() if line.strip()),
         *(_job(line) for line in jobs.text.splitlines() if line.strip()),
         Line("tasks", ", ".join(tasks.text.replace("|", " ").split("\n")).strip(", ") or "none"),
-        Line("workflows", release.text.strip() or "none yet"),
+        *_workflows(release.text),
         *(_environment(line) for line in environments.text.splitlines() if line.strip()),
         *(_disk(line) for line in disk.text.splitlines() if line.strip()),
         Line("last run", runs.text.strip() or "never"),
@@ -85,7 +89,8 @@ def _scripts(context: Context) -> list[str]:
         f"{sql(TASKS, database='airflow')} || true",
         "df -Pm / /opt /var /srv 2>/dev/null | awk 'NR > 1 && !seen[$6]++ {print $6, $4, $5}'",
         "cat /var/lib/mlops/last_run 2>/dev/null || true",
-        'basename "$(readlink /srv/mlops/workflows/current)"',
+        'basename "$(readlink /srv/mlops/workflows/current)"\n'
+        f"! grep -qs ^repository /etc/mlops/workflows.toml || {PROGRAM} workflows status --json",
         "for f in /opt/mlops/envs/*/current/.mlops/ready.json; do"
         " [ ! -f $f ] || tr -d '\\n' < $f; echo; done",
     ]
@@ -100,6 +105,16 @@ def _job(line: str) -> Line:
     kind, hostname, age = line.split("|")
     name = hostname.removesuffix(".localhost") if kind == "SchedulerJob" else kind
     return Line(f"heartbeat of {name}", f"{age} s ago", float(age) < 60)
+
+
+def _workflows(text: str) -> Iterator[Line]:
+    name, _, known = text.strip().partition("\n")
+    found = json.loads(known) if known else {}
+    about = found.get("active") or {}
+    held = ", held: `mlops-install workflows release` ends that" if found.get("held") else ""
+    yield Line("workflows", f"{name or 'none yet'} {about.get('subject', '')}".strip() + held)
+    for one in found.get("rejected", ())[:REJECTED]:
+        yield Line(f"rejected {one['commit'][:12]}", one["reason"])
 
 
 def _environment(line: str) -> Line:

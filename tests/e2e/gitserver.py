@@ -34,13 +34,13 @@ def let_in(server: Server) -> None:
     )
 
 
-def push(server: Server, files: dict[str, str]) -> None:
-    """Commit files, given by their text, and push."""
+def push(server: Server, files: dict[str, str], change: str = "") -> None:
+    """Commit files, given by their text, and what shell text changes; and push."""
     written = "".join(
         f"mkdir -p $(dirname {shlex.quote(name)}); printf %s {shlex.quote(text)} > {name}\n"
         for name, text in files.items()
     )
     server.ssh(
-        f"cd /root/work\n{written}git add -A; git commit -qm change\n"
+        f"cd /root/work\n{written}{change}\ngit add -A; git commit -qm change\n"
         f"git push -q {PATH} HEAD:main; chown -R git {PATH}"
     )

@@ -2,6 +2,7 @@
 
 import shlex
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import channel
@@ -52,6 +53,38 @@ BAD = {  # name -> (text of dags/bad.py, what the reason says)
         "there is no models/chrun",
     ),
 }
+
+MODEL = "mkdir -p models/new; printf 'channels: [conda-forge]\\ndependencies: [python]\\n' > "
+HOSTILE = {  # name -> (shell in the clone, what the reason says)
+    **{name: (f"printf %s {shlex.quote(text)} > dags/bad.py", reason)
+       for name, (text, reason) in BAD.items()},
+    "a cycle": (
+        "cat > dags/bad.py <<'END'\nfrom airflow.providers.standard.operators.empty import"
+        " EmptyOperator as E\nfrom airflow.sdk import DAG\nwith DAG('odd'):\n"
+        " a, b = E(task_id='a'), E(task_id='b')\n a >> b >> a\nEND", "dags/bad.py",
+    ),
+    "a huge file": ("truncate -s 60M dags/data.bin", "dags/data.bin"),
+    "a dangling link": ("ln -s nowhere dags/link.py", "dags/link.py"),
+    "a link outside": ("ln -s /etc/passwd dags/link.py", "dags/link.py"),
+    "an odd name": ("touch dags/$'a\\nb.py'", "dags"),
+    "no lock": (f"{MODEL}models/new/environment.yml", "models/new"),
+    "a stale lock": ("echo '  - joblib' >> models/vision/environment.yml", "models/vision"),
+    "Anaconda's channel": (
+        "sed -i 's/conda-forge/defaults/' models/vision/environment.yml", "defaults",
+    ),
+    "tests that fail": ("mkdir tests; echo 'def test_it(): assert 0' > tests/test_it.py", "test"),
+}  # fmt: skip
+
+
+@contextmanager
+def pushed(server: Server, files: dict[str, str], change: str = "") -> Iterator[None]:
+    """A commit that is taken back afterwards, by force."""
+    gitserver.push(server, files, change)
+    yield
+    server.ssh(
+        f"cd /root/work && git reset -q --hard HEAD~1 && git push -qf {gitserver.PATH} HEAD:main"
+        f" && chown -R git {gitserver.PATH}"
+    )
 
 
 @pytest.fixture(scope="module")
@@ -115,21 +148,49 @@ def test_nothing_new_is_cheap(puller: Server) -> None:
     assert float(seconds) < 3
 
 
-@pytest.mark.parametrize(("text", "reason"), BAD.values(), ids=list(BAD))
-def test_a_bad_commit_stays_out(puller: Server, text: str, reason: str) -> None:
+def test_a_bad_commit_turns_the_run_red(puller: Server) -> None:
     pull(puller)
     before, units = current(puller), puller.units()
-    gitserver.push(puller, {"dags/bad.py": text})
-    try:
+    text, reason = BAD["syntax"]
+    with pushed(puller, {"dags/bad.py": text}):
         state, tasks = pull(puller)
         assert (state, tasks["check"]) == ("failed", "failed")
         assert tasks["activate"] == "upstream_failed"
         assert reason in puller.ssh("mlops workflows status")
+        assert reason in puller.cli("status").stdout
         assert pull(puller)[0] == "success", "it is not tried again"
         assert current(puller) == before
         assert puller.units() == units
-    finally:
-        gitserver.push(puller, {"dags/bad.py": "# as good as gone\n"})
+
+
+@pytest.mark.parametrize(("change", "reason"), HOSTILE.values(), ids=list(HOSTILE))
+def test_a_bad_commit_stays_out(puller: Server, change: str, reason: str) -> None:
+    before, units = current(puller), puller.units()
+    with pushed(puller, {}, change):
+        done = puller.try_ssh("mlops workflows sync")
+        assert done.returncode == 3, done.stdout + done.stderr
+        assert reason in done.stdout + done.stderr
+        assert reason in puller.ssh("mlops workflows status")
+        assert puller.try_ssh("mlops workflows sync").returncode == 0, "it is not tried again"
+        assert (current(puller), puller.units()) == (before, units)
+
+
+def test_a_rollback_is_quick_and_holds(puller: Server) -> None:
+    first = current(puller)
+    gitserver.push(puller, {"dags/later.py": dag("later")})
+    assert puller.try_ssh("mlops workflows sync").returncode == 0
+    assert current(puller) != first
+    seconds = puller.ssh(
+        "begin=$(date +%s%N); mlops workflows rollback >/dev/null 2>&1 || exit 1\n"
+        "echo $(( ($(date +%s%N) - begin) / 1000000 ))"
+    )
+    assert int(seconds) < 2000, "milliseconds"
+    assert current(puller) == first
+    gitserver.push(puller, {"dags/later.py": dag("later_still")})
+    assert puller.try_ssh("mlops workflows sync").returncode == 0
+    assert current(puller) == first, "held"
+    puller.ssh("mlops workflows release; mlops workflows sync")
+    assert current(puller) != first
 
 
 def test_a_git_server_that_is_away_is_no_judgement(puller: Server) -> None:
