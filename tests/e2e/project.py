@@ -117,6 +117,16 @@ def environ() -> dict[str, str]:
 
 
 @task.conda(env="churn", retries=0)
+def large() -> str:
+    return "x" * 400_000
+
+
+@task.conda(env="churn", retries=0)
+def length(text: str) -> int:
+    return len(text)
+
+
+@task.conda(env="churn", retries=0)
 def wrong() -> None:
     raise ValueError("the data is " + "too old")
 
@@ -154,6 +164,7 @@ def one_slow():
 @dag(schedule=None, is_paused_upon_creation=False)
 def tasks():
     environ()
+    length(large())
     wrong()
     unknown()
     on_gpu()

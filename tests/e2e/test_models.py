@@ -145,7 +145,10 @@ def test_tasks_of_every_kind(parsed: Server) -> None:
     found = {t["task_id"]: t for t in parsed.api("GET", path)["task_instances"]}
     states = {task: t["state"] for task, t in found.items()}
     assert states == {"environ": "success", "wrong": "failed", "unknown": "failed",
-                      "on_gpu": "success", "script": "success"}  # fmt: skip
+                      "on_gpu": "success", "script": "success", "large": "success",
+                      "length": "success"}  # fmt: skip
+    assert project.results(parsed, "tasks", name, "length") == 400_000
+    assert parsed.ssh("find /srv/mlops/data/xcom -type f | wc -l") == "1", "the rest is small"
     assert found["on_gpu"]["pool"] == "gpu"
     assert found["unknown"]["try_number"] == 1, "no retry helps"
     assert "churn, demand, vision" in log(parsed, "tasks", name, "unknown")
