@@ -14,7 +14,7 @@ def start(server: Server) -> None:
         "apt-get -qq update && apt-get -qq install -y git >/dev/null; useradd -m git\n"
         f"su git -c 'git init -q --bare -b main {PATH}'\n"
         "git config --global user.name A; git config --global user.email a@example.org\n"
-        "git config --global safe.directory '*'; mkdir /root/work; cd /root/work; git init -qb main"
+        "git config --global safe.directory '*'; mkdir /root/clone; cd /root/clone; git init -qb main"
     )
 
 
@@ -41,6 +41,6 @@ def push(server: Server, files: dict[str, str], change: str = "") -> None:
         for name, text in files.items()
     )
     server.ssh(
-        f"cd /root/work\n{written}{change}\ngit add -A; git commit -qm change\n"
+        f"cd /root/clone\n{written}{change}\ngit add -A; git commit -qm change\n"
         f"git push -q {PATH} HEAD:main; chown -R git {PATH}"
     )

@@ -82,7 +82,7 @@ def pushed(server: Server, files: dict[str, str], change: str = "") -> Iterator[
     gitserver.push(server, files, change)
     yield
     server.ssh(
-        f"cd /root/work && git reset -q --hard HEAD~1 && git push -qf {gitserver.PATH} HEAD:main"
+        f"cd /root/clone && git reset -q --hard HEAD~1 && git push -qf {gitserver.PATH} HEAD:main"
         f" && chown -R git {gitserver.PATH}"
     )
 

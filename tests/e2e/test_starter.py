@@ -55,7 +55,7 @@ def starter(boxes_here: None, folder: Path, conda_forge: channel.Server) -> Iter
     done = run([*PROGRAM, "new-project", str(made), "--ci", "github", "-c", str(lock)], folder)
     assert done.returncode == 0, done.output
     files = {str(p.relative_to(made)): p.read_text() for p in made.rglob("*") if p.is_file()}
-    server.ssh("mkdir /root/work/ci; install -m 755 /dev/null /root/work/ci/check")
+    server.ssh("mkdir /root/clone/ci; install -m 755 /dev/null /root/clone/ci/check")
     gitserver.push(server, files)
     server.applied = server.cli("apply", "--yes")
     assert server.applied.returncode == 0, server.applied.output
