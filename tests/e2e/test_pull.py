@@ -47,6 +47,7 @@ BAD = {  # name -> (text of dags/bad.py, what the reason says)
     "memory": (f"{IMPORTS}x = []\nwhile True: x.append(b'x' * 10**7)\n", "MemoryError"),
     "duplicate": (dag("conflict"), "2 DAGs with the id conflict"),
     "the server's": (dag("mlops_pull"), "2 DAGs with the id mlops_pull"),
+    "secrets": (f"{IMPORTS}open('/etc/mlops/connections.json').read()\n", "PermissionError"),
     "pool": (dag("odd", ", pool='none'"), "there is no pool none"),
     "environment": (
         f"{IMPORTS}with DAG('odd'):\n @task.conda(env='chrun')\n def f(): pass\n f()\n",
