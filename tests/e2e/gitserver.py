@@ -14,7 +14,8 @@ def start(server: Server) -> None:
         "apt-get -qq update && apt-get -qq install -y git >/dev/null; useradd -m git\n"
         f"su git -c 'git init -q --bare -b main {PATH}'\n"
         "git config --global user.name A; git config --global user.email a@example.org\n"
-        "git config --global safe.directory '*'; mkdir /root/clone; cd /root/clone; git init -qb main"
+        "git config --global safe.directory '*'\n"
+        "mkdir /root/clone; cd /root/clone; git init -qb main"
     )
 
 
