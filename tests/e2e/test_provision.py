@@ -174,7 +174,8 @@ def test_secrets_are_for_root_only(provisioned: Server) -> None:
     assert modes[0] == "secrets 700 root:root"
     names = {line.split()[0].removeprefix("secrets/") for line in modes[1:]}
     assert names >= set(SECRETS)
-    assert [line for line in modes[1:] if not line.endswith(" 600 root:root")] == []
+    loose = [line for line in modes[1:] if not line.endswith(" 600 root:root")]
+    assert loose == ["secrets/services 700 root:root"], "a folder, for the tokens of services"
     reading = provisioned.try_ssh("cat /etc/mlops/secrets/jwt_secret", user="debian")
     assert "Permission denied" in reading.stderr
 
