@@ -101,6 +101,7 @@ def _cfg(context: Context) -> str:
 def _helpers() -> Iterator[AnyResource]:
     files = (
         ("/opt/mlops/bin/credential", "credential.sh", 0o755),
+        ("/opt/mlops/bin/drain-scheduler", "drain-scheduler", 0o755),
         ("/opt/mlops/bin/mark-scheduler-dead", "mark-scheduler-dead", 0o755),
         ("/opt/mlops/bin/watchdog", "watchdog.sh", 0o755),
         ("/opt/mlops/lib/airflow_config/mlops_instance.py", "mlops_instance.py", 0o644),

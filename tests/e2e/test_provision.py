@@ -276,7 +276,7 @@ def test_a_reboot_brings_everything_back(provisioned: Server) -> None:
         done = subprocess.run([*words, boot], capture_output=True, text=True, check=False)
         return done.returncode == 0 and done.stdout.strip() != before
 
-    wait_for(booted, "the reboot", 90)
+    wait_for(booted, "the reboot", 150)
     took = wait_for(lambda: answers(provisioned), "Airflow", 90)
     print(f"\n{provisioned.box.system}: Airflow answered {took:.0f} s after ssh")
     wait_for(lambda: provisioned.cli("plan").returncode == 0, "an empty plan", 90, 2)

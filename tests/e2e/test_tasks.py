@@ -1,6 +1,7 @@
 """Tasks outlive what happens to the services around them, and run once."""
 
 import re
+import time
 
 import pytest
 from server import Nap, Server, answers, wait_for
@@ -39,6 +40,22 @@ def test_a_task_survives_the_stop_of_its_scheduler(tasks: Server) -> None:
         wait_for(lambda: tasks.ssh(f"systemctl is-active {unit} || true") == "inactive",
                  "the scheduler's end", 30)  # fmt: skip
         assert tasks.ssh(f"systemctl show -P Result {unit}") == "success"
+    finally:
+        tasks.apply()
+
+
+def test_a_worker_that_hangs_does_not_hold_up_the_stop(tasks: Server) -> None:
+    nap = tasks.nap(10).started()
+    unit = nap.scheduler
+    pid = tasks.ssh(f"systemctl show -P MainPID {unit}")
+    idle = f"for p in $(pgrep -P {pid}); do pgrep -P $p >/dev/null || echo $p; done | tail -1"
+    try:
+        tasks.ssh(f"kill -STOP $({idle})")
+        begin = time.monotonic()
+        tasks.ssh(f"systemctl stop {unit}")
+        assert 40 <= time.monotonic() - begin < 75
+        assert tasks.ssh(f"systemctl show -P Result {unit}") == "success"
+        assert_ran_once(nap)
     finally:
         tasks.apply()
 
