@@ -24,11 +24,11 @@ lint: $(READY)
 	$(BIN)/mypy
 
 unit: $(READY)
-	$(BIN)/pytest -q tests/unit
+	$(BIN)/pytest -q -n 2 --dist loadscope tests/unit
 
 # What a machine cannot run is skipped with its reason; under CI=true that is a failure.
 e2e: $(READY)
-	$(BIN)/pytest -v -rs --durations=15 tests/e2e
+	$(BIN)/pytest -v -rs --durations=25 -n 2 --dist loadgroup tests/e2e
 
 # Twenty interruptions at random moments; takes the better part of an hour.
 chaos: $(READY)

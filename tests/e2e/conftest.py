@@ -20,6 +20,14 @@ import walls
 from server import PROGRAM, Server, answers, make, provision, run, wait_for
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Side by side (-n 2), the tests of a file stay together, and those that share a server."""
+    for item in items:
+        shared = "farm" in getattr(item, "fixturenames", ())
+        item.add_marker(pytest.mark.xdist_group("provisioned" if shared else item.path.stem))
+    items.sort(key=lambda item: "farm" not in getattr(item, "fixturenames", ()))
+
+
 @pytest.fixture(scope="session")
 def boxes_here() -> None:
     """Whether boxes can be made; CI must not leave these tests out."""

@@ -54,7 +54,7 @@ HOSTILE = {
     "ends": (forget, "ended the interpreter with exit code 0"),
     "exits": (lambda: sys.exit(3), "SystemExit: 3"),
     "crashes": (segfault, "killed by SIGSEGV"),
-    "hangs": (hold, "did not finish within 2 s"),
+    "hangs": (hold, "did not finish within 5 s"),
     "grows": (grow, "MemoryError"),
     "shouts": (shout, "File too large"),
     "kills": (lambda: os.kill(os.getpid(), 9), "killed by SIGKILL"),
@@ -69,7 +69,7 @@ def work(file: str) -> dict[str, Any]:
 
 def test_what_a_file_does_is_reported_with_its_name() -> None:
     files = ["first", *HOSTILE, "last"]
-    events = list(gate_dags.each(files, work, 2, 1024, 3))
+    events = list(gate_dags.each(files, work, 5, 1024, 3))
     ended = {event["end"]: event for event in events if "end" in event}
     assert set(ended) == set(files)
     for name in ("first", "last"):
