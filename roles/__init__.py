@@ -40,12 +40,21 @@ def stages(context: Context) -> tuple[Stage, ...]:
             (
                 _lane("airflow", airflow.configuration(context)),
                 _lane("workflows", chain(workflows.pull(context), workflows.switch(context))),
-                _lane("proxy", proxy.site(context)),
             ),
         ),
         Stage(
             "start",
-            (_lane("airflow", chain(airflow.services(context), workflows.first_pull(context))),),
+            (
+                _lane(
+                    "airflow",
+                    chain(
+                        airflow.api_server(context),
+                        proxy.site(context),
+                        airflow.services(context),
+                        workflows.first_pull(context),
+                    ),
+                ),
+            ),
         ),
     )
 

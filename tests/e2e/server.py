@@ -206,7 +206,7 @@ class Server:
 
     def units(self) -> dict[str, str]:
         """Main process and start time of every service of ours."""
-        names = "airflow-api-server airflow-dag-processor airflow-triggerer nginx postgresql@*"
+        names = "'airflow-api-server@*' airflow-dag-processor airflow-triggerer nginx postgresql@*"
         shown = self.ssh(
             f"systemctl show -p Id,MainPID,ActiveEnterTimestampMonotonic {names}"
             " 'airflow-scheduler@*' systemd-journald"
