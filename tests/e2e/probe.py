@@ -25,7 +25,7 @@ class Probe:
     asked: int = 0
     failures: list[str] = field(default_factory=list)
     ends: list[float] = field(default_factory=list)
-    slowest: float = 0
+    slowest: tuple[float, str] = (0, "")
 
     def __enter__(self) -> "Probe":
         self._trust = ssl.create_default_context()
@@ -61,7 +61,7 @@ class Probe:
                 self.failures.append(f"{time.strftime('%T')} {method} {path}: {error!r}")
             else:
                 self.ends.append(time.monotonic())
-                self.slowest = max(self.slowest, self.ends[-1] - begin)
+                self.slowest = max(self.slowest, (self.ends[-1] - begin, path))
             self._stop.wait(max(0, begin + EVERY - time.monotonic()))
 
     def _ask(self, method: str, path: str, body: str | None, headers: dict[str, str]) -> None:
@@ -84,6 +84,6 @@ class Probe:
     def told(self) -> str:
         """What it saw, for the log."""
         return (
-            f"{self.asked} requests, {len(self.failures)} failed, slowest {self.slowest:.2f} s,"
-            f" longest gap {self.gap:.2f} s"
+            f"{self.asked} requests, {len(self.failures)} failed, slowest {self.slowest[0]:.2f} s"
+            f" ({self.slowest[1]}), longest gap {self.gap:.2f} s"
         )

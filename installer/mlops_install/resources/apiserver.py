@@ -17,10 +17,7 @@ SLOTS = {"a": 8081, "b": 8082}
 ENABLED_B = "/etc/systemd/system/airflow.target.wants/airflow-api-server@b.service"
 """There while slot b is enabled: nginx then asks b first."""
 FORMER = "airflow-api-server.service"
-PATIENCE = 180
-"""Seconds that a new API server has to answer; 6 to 75 were seen."""
-ROUNDS = 20
-"""Bursts of calls after which an API server is taken as fast enough; a busy machine may be slow."""
+READY = "/opt/mlops/bin/api-server-ready"
 
 
 def unit(slot: str) -> str:
@@ -28,33 +25,16 @@ def unit(slot: str) -> str:
     return f"airflow-api-server@{slot}.service"
 
 
-def answers(slot: str, workers: int) -> str:
-    """Shell: wait until the slot answers fast. If not, fail, and stop it when the other one runs.
-
-    The first call of the execution API costs each worker seconds, in which it answers nobody. So
-    bursts of calls come before the traffic, until three in a row take less than a second.
-    """
-    at = f"http://127.0.0.1:{SLOTS[slot]}"
-    ask = "curl --noproxy '*' -fsS -o /dev/null"
-    burst = f"seq {4 * workers} | xargs -P {4 * workers} -I{{}} {ask} -m 60 {at}/execution/health"
-    return (
-        "begin=$(date +%s) quick=0 rounds=0\n"
-        f"while [ $quick -lt 3 ] && [ $rounds -lt {ROUNDS} ]; do\n"
-        "  sent=$(date +%s%N)\n"
-        f"  if ! systemctl is-active -q {unit(slot)}; then why='it ended'\n"
-        f"  elif [ $(($(date +%s) - begin)) -ge {PATIENCE} ]; then"
-        f" why='no answer in {PATIENCE} s'\n"
-        f"  elif ! {ask} -m 5 {at}/api/v2/version 2>/dev/null || ! ({burst}) 2>/dev/null; then\n"
-        "    sleep 0.5; continue\n"
-        "  else\n"
-        "    rounds=$((rounds + 1)); quick=$((quick + 1))\n"
-        "    [ $(($(date +%s%N) - sent)) -lt 1000000000 ] || quick=0\n"
-        "    continue\n"
-        "  fi\n"
-        f"  ! systemctl is-active -q {unit(_other(slot))} || systemctl stop {unit(slot)}\n"
-        f"  journalctl --no-pager -n 15 -o cat --since @$begin -u {unit(slot)}\n"
-        f'  echo "{unit(slot)} is no use: $why"; exit 1\n'
-        "done"
+def ready(slot: str, workers: int) -> Run:
+    """Wait until a slot answers; if it does not, stop it where the other one runs."""
+    new, other = unit(slot), unit(_other(slot))
+    return Run(
+        "begin=$(date +%s)\n"
+        f"{sh(READY, new, SLOTS[slot], workers)} || {{\n"
+        f"  journalctl --no-pager -n 15 -o cat --since @$begin -u {new}\n"
+        f"  ! systemctl is-active -q {other} || systemctl stop {new}\n"
+        "  exit 1\n}",
+        title=f"wait until {new} answers",
     )
 
 
@@ -126,7 +106,7 @@ class ApiServer(Resource[ApiServerState]):
             yield _start(new)
         old = unit(_other(new))
         if now.serving.active:
-            yield Run(f"({answers(new, self.workers)})", title=f"wait until {unit(new)} answers")
+            yield ready(new, self.workers)
         # Each of the two moves the traffic, whichever comes from b to a or from a to b.
         yield Run(sh("systemctl", "enable", "-q", unit(new)))
         yield Run(sh("systemctl", "disable", "-q", old))
@@ -195,7 +175,7 @@ class Former(Resource[FormerState]):
 
     def change(self, current: FormerState | None) -> Iterator[Step]:
         if current and current.active:
-            yield Run(f"({answers('a', self.workers)})", title=f"wait until {unit('a')} answers")
+            yield ready("a", self.workers)
             moved = f"s/127.0.0.1:8080;/127.0.0.1:{SLOTS['a']};/"
             yield Run(f"{sh('sed', '-i', moved, self.site)}\nsystemctl reload nginx\nsleep 1")
         yield Run(sh("systemctl", "disable", "-q", "--now", FORMER))
