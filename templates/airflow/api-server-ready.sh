@@ -1,8 +1,8 @@
 #!/bin/bash
 # api-server-ready UNIT PORT WORKERS: wait until an API server answers, and answers fast.
 # Its first calls cost each worker seconds, in which it answers nobody else. So bursts of calls come before the
-# traffic, until three in a row take less than a second; a machine that is slow by itself gets twenty.
-unit=$1 at=http://127.0.0.1:$2 calls=$((4 * $3)) patience=180
+# traffic, until three in a row take less than a second; on a machine that is slow by itself ten are enough.
+unit=$1 at=http://127.0.0.1:$2 calls=$((2 * $3)) patience=300
 quick=0 rounds=0 token=
 
 ask() {
@@ -27,11 +27,11 @@ burst() {
     for pid in "${pids[@]}"; do wait "$pid" || return; done
 }
 
-while [ $quick -lt 3 ] && [ $rounds -lt 20 ]; do
+while [ $quick -lt 3 ] && [ $rounds -lt 10 ]; do
     if ! systemctl is-active -q "$unit"; then
         echo "$unit does not run"
         exit 1
-    elif [ $SECONDS -ge $patience ]; then
+    elif [ $SECONDS -ge $patience ] && [ $rounds = 0 ]; then
         echo "$unit did not answer within $patience s"
         exit 1
     elif ! ask -o /dev/null "$at/api/v2/version"; then
