@@ -1,6 +1,6 @@
 """The order of work: stages one after another, the lanes of a stage side by side."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from itertools import chain
 
 from mlops_install.context import Context
@@ -40,14 +40,17 @@ def stages(context: Context) -> tuple[Stage, ...]:
             (
                 _lane("airflow", airflow.configuration(context)),
                 _lane("workflows", chain(workflows.pull(context), workflows.switch(context))),
-                _lane("proxy", proxy.site(context)),
             ),
         ),
-        Stage(
-            "start",
-            (_lane("airflow", chain(airflow.services(context), workflows.first_pull(context))),),
-        ),
+        Stage("start", (_lane("airflow", _start(context)),)),
     )
+
+
+def _start(context: Context) -> Iterator[AnyResource]:
+    yield from airflow.api_server(context)
+    yield from proxy.site(context)
+    yield from airflow.services(context)
+    yield from workflows.first_pull(context)
 
 
 def packages(context: Context) -> tuple[str, ...]:
