@@ -41,9 +41,10 @@ def system(context: Context, names: tuple[str, ...]) -> Iterator[AnyResource]:
     """What everything else stands on, with the packages of all roles."""
     base = context.config.base
     for path, mode in (("/etc/mlops", 0o755), ("/etc/mlops/secrets", 0o700), ("/opt/mlops", 0o755),
-                       ("/opt/mlops/bin", 0o755), ("/opt/mlops/lib", 0o755),
-                       ("/var/lib/mlops", 0o755), ("/var/log/mlops", 0o755)):  # fmt: skip
+                       ("/opt/mlops/bin", 0o755), ("/opt/mlops/lib", 0o755)):  # fmt: skip
         yield Directory(path, mode)
+    for path in ("/var/lib/mlops", "/var/log/mlops"):
+        yield Directory(path, whole=True)
     yield File("/var/lib/mlops/installed", "mlops-install\n")
     yield File("/var/lib/mlops/server_name", f"{context.server_name}\n")
     yield File(NETWORK, network(context), 0o600, secret=True)
