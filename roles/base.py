@@ -67,6 +67,8 @@ def habits(context: Context) -> Iterator[AnyResource]:
     # Debian 13 makes the former a link to the latter at every boot.
     settings = "/etc/default/locale" if context.facts.os_version == "12" else "/etc/locale.conf"
     yield File(settings, f"LANG={base.locale}\n")
+    # With Storage=persistent journald would make it; and where it is, the journal is kept on disk.
+    yield Directory("/var/log/journal", 0o2755, "root", "systemd-journal", whole=True)
     journald = render("base/journald.conf", journal_max=base.journal_max)
     yield File("/etc/systemd/journald.conf.d/mlops.conf", journald)
     inputs = short(journald)
