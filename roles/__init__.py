@@ -6,11 +6,21 @@ from itertools import chain
 from mlops_install.context import Context
 from mlops_install.plan import Lane, Stage
 from mlops_install.resource import AnyResource
+from mlops_install.resources.journal import Journal
 from mlops_install.roles import airflow, base, models, postgres, proxy, workflows
 
 
 def stages(context: Context) -> tuple[Stage, ...]:
-    """Everything that is wanted of the server."""
+    """Everything that is wanted of the server, and first the journal of it."""
+    first, *others = _wanted(context)
+    lanes = [lane for stage in (first, *others) for lane in stage.lanes]
+    made = (made for lane in lanes for resource in lane.resources for made in resource.makes())
+    begin = Journal(tuple(made) if context.facts.installed else ())
+    base, *beside = first.lanes
+    return (Stage(first.name, (_lane(base.name, (begin, *base.resources)), *beside)), *others)
+
+
+def _wanted(context: Context) -> tuple[Stage, ...]:
     return (
         Stage(
             "prepare",

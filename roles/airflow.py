@@ -41,13 +41,10 @@ def venv_path(context: Context) -> str:
 
 def environment(context: Context) -> Iterator[AnyResource]:
     """Folders, and a generation of Airflow's Python environment; `current` is not moved yet."""
-    for path, mode, owner in (
-        ("/var/lib/mlops/airflow", 0o750, "airflow"),
-        ("/var/log/mlops/airflow", 0o750, "airflow"),
-        ("/opt/mlops/dags", 0o755, "root"),
-        ("/opt/mlops/lib/airflow_config", 0o755, "root"),
-    ):
-        yield Directory(path, mode, owner, owner)
+    for path in ("/var/lib/mlops/airflow", "/var/log/mlops/airflow"):
+        yield Directory(path, 0o750, "airflow", "airflow", whole=True)
+    for path in ("/opt/mlops/dags", "/opt/mlops/lib/airflow_config"):
+        yield Directory(path)
     text = locks.read(f"airflow-{context.config.airflow.version}.txt")
     yield Venv(venv_path(context), text, UV, NETWORK)
     python = PYTHON[context.facts.os_version]

@@ -41,9 +41,10 @@ def system(context: Context, names: tuple[str, ...]) -> Iterator[AnyResource]:
     """What everything else stands on, with the packages of all roles."""
     base = context.config.base
     for path, mode in (("/etc/mlops", 0o755), ("/etc/mlops/secrets", 0o700), ("/opt/mlops", 0o755),
-                       ("/opt/mlops/bin", 0o755), ("/opt/mlops/lib", 0o755),
-                       ("/var/lib/mlops", 0o755), ("/var/log/mlops", 0o755)):  # fmt: skip
+                       ("/opt/mlops/bin", 0o755), ("/opt/mlops/lib", 0o755)):  # fmt: skip
         yield Directory(path, mode)
+    for path in ("/var/lib/mlops", "/var/log/mlops"):
+        yield Directory(path, whole=True)
     yield File("/var/lib/mlops/installed", "mlops-install\n")
     yield File("/var/lib/mlops/server_name", f"{context.server_name}\n")
     yield File(NETWORK, network(context), 0o600, secret=True)
@@ -66,6 +67,8 @@ def habits(context: Context) -> Iterator[AnyResource]:
     # Debian 13 makes the former a link to the latter at every boot.
     settings = "/etc/default/locale" if context.facts.os_version == "12" else "/etc/locale.conf"
     yield File(settings, f"LANG={base.locale}\n")
+    # With Storage=persistent journald would make it; and where it is, the journal is kept on disk.
+    yield Directory("/var/log/journal", 0o2755, "root", "systemd-journal", whole=True)
     journald = render("base/journald.conf", journal_max=base.journal_max)
     yield File("/etc/systemd/journald.conf.d/mlops.conf", journald)
     inputs = short(journald)

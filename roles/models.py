@@ -41,13 +41,13 @@ def tools(context: Context) -> Iterator[AnyResource]:
     logins = _logins(context)
     yield File("/etc/mlops/conda.toml", _conda_config(context, bool(logins)))
     yield File(LOGINS, logins, 0o600, secret=True, present=bool(logins))
-    yield Directory("/etc/mlops/services")
-    yield Directory("/etc/mlops/secrets/services", 0o700)
+    yield Directory("/etc/mlops/services", whole=True)
+    yield Directory("/etc/mlops/secrets/services", 0o700, whole=True)
     for kind in ("socket", "service"):
         text = render(f"models/mlops-model@.{kind}", code=CODE)
         yield UnitFile(f"/etc/systemd/system/mlops-model@.{kind}", text)
     for path in (ENVS, LOCKS, "/var/cache/mlops", "/var/cache/mlops/conda"):
-        yield Directory(path)
+        yield Directory(path, whole=True)
 
 
 def environments(context: Context) -> Iterator[Iterable[AnyResource]]:

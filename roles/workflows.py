@@ -30,9 +30,11 @@ KEYGEN = (
 
 def release(context: Context) -> Iterator[AnyResource]:
     """The folders, and the project's files as a release; `current` is not moved yet."""
-    for path in ("/srv/mlops", WORKFLOWS, RELEASES, EMPTY, f"{EMPTY}/dags"):
+    for path in ("/srv/mlops", WORKFLOWS):
         yield Directory(path)
-    yield Directory("/srv/mlops/data", 0o750, "airflow", "airflow")
+    for path in (RELEASES, EMPTY, f"{EMPTY}/dags"):
+        yield Directory(path, whole=True)
+    yield Directory("/srv/mlops/data", 0o750, "airflow", "airflow", whole=True)
     if context.given.project is not None:
         yield Tree(_path(context), context.given.project.files, "release")
 
@@ -69,7 +71,7 @@ def pull(context: Context) -> Iterator[AnyResource]:
     """The door through which tasks ask for a pull, and the DAG that does."""
     workflows, given = context.config.workflows, context.given
     repository = bool(workflows.repository)
-    yield Directory(STATE)
+    yield Directory(STATE, whole=True)
     yield Secret(f"{SECRETS}/deploy_key", KEYGEN)
     yield File(
         "/etc/mlops/workflows.toml",

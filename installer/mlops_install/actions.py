@@ -45,13 +45,18 @@ def reach(options: Options, *, given: Given | None = None) -> Iterator[tuple[Hos
     """
     config = configs.load(options.config)
     given = given or contexts.given(config)
-    server = _host(options, config)
-    with contextlib.closing(server):
-        if isinstance(server, Ssh):
-            server.connect()
+    with contextlib.closing(log_in(options, config)) as server:
         found = facts.gather(server, ask_password)
         preflight.check(config, found)
         yield server, contexts.make(config, found, given, server.reached)
+
+
+def log_in(options: Options, config: Config) -> Host:
+    """The server that the command line or the config names, connected; to be closed."""
+    server = _host(options, config)
+    if isinstance(server, Ssh):
+        server.connect()
+    return server
 
 
 def _host(options: Options, config: Config) -> Host:
@@ -89,7 +94,7 @@ def apply(options: Options, *, yes: bool, verify_after: bool, full: bool) -> int
     with reach(options) as (server, context):
         planned = plans.make_plan(server, stages(context))
         report.show_plan(planned, report.people, full=full)
-        if planned.changes and not (yes or _agreed(server)):
+        if planned.changes and not (yes or agreed(server)):
             report.say("nothing was changed")
             return DIFFERENT
         timings = _carry_out(server, context, planned) if planned.changes else []
@@ -115,9 +120,10 @@ def _login(options: Options, server: Host) -> str:
     return f"ssh {config}{f'-p {port} ' if port else ''}{name} sudo"
 
 
-def _agreed(server: Host) -> bool:
+def agreed(server: Host, what: str = "Change") -> bool:
+    """Ask the user. Raises `ConfigError` when there is none."""
     try:
-        return report.ask(f"Change {server.address}? [y/N] ")
+        return report.ask(f"{what} {server.address}? [y/N] ")
     except EOFError as error:
         raise ConfigError(
             "there is nobody to ask whether to change the server",

@@ -25,6 +25,7 @@ from mlops_install.options import (
     YesOption,
     chosen,
 )
+from mlops_install.uninstallcli import uninstall
 from mlops_install.workflowscli import rollback, sync, workflows
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
@@ -32,6 +33,7 @@ app.add_typer(env, name="env", help="The conda environments of the models on the
 app.add_typer(workflows, name="workflows", help="The workflow repository on the server.")
 app.command()(sync)
 app.command()(rollback)
+app.command()(uninstall)
 app.add_typer(box, name="box", help="Disposable servers on this machine (Linux, as root).")
 
 

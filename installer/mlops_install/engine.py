@@ -8,15 +8,17 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
+from mlops_install import journal
 from mlops_install.errors import ApplyError
 from mlops_install.host import Host
 from mlops_install.plan import Change, LaneChanges, Plan
 from mlops_install.probe import Answer, read
-from mlops_install.resource import AnyResource, differences
+from mlops_install.resource import AnyResource, Made, differences
 
 TAIL = 20
 LOG = "/var/log/mlops/install.log"
 RUN_DIR = "/run/mlops-install"
+STATE = journal.STATE
 
 
 @dataclass(frozen=True)
@@ -75,12 +77,15 @@ class LaneRun:
 
     def _script(self) -> str:
         body = "\n".join(self._one(change) for change in self.lane.changes)
-        log = f"mkdir -p {LOG.rpartition('/')[0]}; (umask 077; touch {LOG})"
+        folder = LOG.rpartition("/")[0]
+        first = journal.prelude(STATE) + journal.notes([Made("tree", folder)])
+        log = f"mkdir -p {folder}; (umask 077; touch {LOG})"
         busy = f"mkdir -p {RUN_DIR}; exec 9>{RUN_DIR}/busy; flock -s 9"
-        return f"{log}\n{busy}\nlane() {{\n{body}\n}}\nlane 2>&1 | tee -p -a {LOG}"
+        return f"{first}\n{log}\n{busy}\nlane() {{\n{body}\n}}\nlane 2>&1 | tee -p -a {LOG}"
 
     def _one(self, change: Change) -> str:
-        steps = "\n".join(step.shell() for step in change.steps)
+        notes = journal.notes(change.resource.makes())
+        steps = "\n".join([notes, *(step.shell() for step in change.steps)])
         return (
             f"printf '%s start\\n' {self.token}\n"
             f"(\nset -e -o pipefail\n{steps}\n) </dev/null 9>&-; rc=$?\n"

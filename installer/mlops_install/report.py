@@ -13,6 +13,7 @@ from rich.text import Text
 from mlops_install.check import Check
 from mlops_install.errors import MlopsError
 from mlops_install.plan import Change, Plan
+from mlops_install.removal.plan import Kept
 
 people = Console(stderr=True, highlight=False, soft_wrap=True)
 data = Console(highlight=False, soft_wrap=True)
@@ -81,6 +82,26 @@ def show_plan(plan: Plan, console: Console, *, full: bool = False) -> None:
     """Print the plan."""
     for line in plan_lines(plan, full=full):
         console.print(line)
+
+
+def show_removal(plan: Plan, kept: Sequence[Kept], running: Sequence[str], to: Console) -> None:
+    """Print an uninstall: what goes, what stays and why, and the tasks that are waited for."""
+    for change in plan.changes:
+        to.print(Text(f"- {change.resource.name}", "bold red"))
+        for step in change.steps:
+            to.print(Text(f"    {step.line()}", "dim"))
+        for thing in change.text.splitlines():
+            to.print(Text(f"      {thing}"))
+    for title, lines in (
+        ("stays", [f"{thing.name}: {thing.why}" for thing in kept]),
+        ("waits for the end of", running),
+    ):
+        if lines:
+            to.print(Text(title, "bold"))
+        for line in lines:
+            to.print(Text(f"  {line}"))
+    if not plan.changes:
+        to.print(Text("nothing of the installer is left to remove", "green"))
 
 
 def plan_json(plan: Plan) -> dict[str, Any]:

@@ -63,6 +63,18 @@ class Put:
 Step = Run | Put
 
 
+@dataclass(frozen=True)
+class Made:
+    """Something that a resource brings onto the server, noted in the journal before it is there.
+
+    kind: file, link, directory (others may put things into it), tree (all that is in it is ours),
+    user, group, unit, cluster, role, database, locale, authorities.
+    """
+
+    kind: str
+    name: str
+
+
 class Resource(ABC, Generic[S]):
     """One thing on the server. `S` is a frozen dataclass of plain values."""
 
@@ -87,6 +99,10 @@ class Resource(ABC, Generic[S]):
     @abstractmethod
     def change(self, current: S | None) -> Iterator[Step]:
         """The steps that lead from `current` to `desired`."""
+
+    def makes(self) -> tuple[Made, ...]:
+        """What `change` brings onto the server and an uninstall takes away again."""
+        return ()
 
     def look(self) -> str:
         """Shell text that prints the present text, for a person to compare; empty for none."""

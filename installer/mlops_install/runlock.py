@@ -45,10 +45,13 @@ done
 
 
 @contextmanager
-def held(host: Host, last_run: str, say: Callable[[str], None]) -> Iterator[None]:
+def held(
+    host: Host, last_run: str, say: Callable[[str], None], *, record: bool = True
+) -> Iterator[None]:
     """Hold the lock; `last_run` is what the facts told when the plan was made.
 
-    Raises `LockError` when somebody else is at work, or was since the plan was made.
+    Without `record` the run is not noted on the server. Raises `LockError` when somebody else is
+    at work, or was since the plan was made.
     """
     since = datetime.now(UTC).isoformat(timespec="seconds")
     who = f"{getpass.getuser()} from {socket.gethostname()} since {since}"
@@ -61,7 +64,8 @@ def held(host: Host, last_run: str, say: Callable[[str], None]) -> Iterator[None
         try:
             yield
             entry = json.dumps({"who": who, "ended": datetime.now(UTC).isoformat("T", "seconds")})
-            session.send(f"done {entry}\n")
+            if record:
+                session.send(f"done {entry}\n")
             session.finish()
         finally:
             stop.set()

@@ -16,16 +16,13 @@ CODE = sorted(
     and "mlops_install/roles" not in str(p)
 )
 TREES = {str(p.relative_to(ROOT)): ast.parse(p.read_text()) for p in CODE}
-COMMAND_LINE = ("boxcli", "cli", "envcli", "options", "workflowscli")
+COMMAND_LINE = ("boxcli", "cli", "envcli", "options", "uninstallcli", "workflowscli")
 DOORS = {  # what may be imported where, and nowhere else
     "fabric": {"installer/mlops_install/sshlogin.py"},
     "paramiko": {"installer/mlops_install/sshlogin.py"},
     "jinja2": {"installer/mlops_install/render.py"},
     "rich": {"installer/mlops_install/report.py", "installer/mlops_install/progress.py"},
-    "typer": {
-        f"installer/mlops_install/{n}.py"
-        for n in ("boxcli", "cli", "envcli", "options", "workflowscli")
-    },
+    "typer": {f"installer/mlops_install/{n}.py" for n in COMMAND_LINE},
     "airflow": {
         *(f"installer/mlops_airflow/{n}.py" for n in ("bundle", "decorators", "deploy")),
         "installer/mlops_airflow/operators.py",

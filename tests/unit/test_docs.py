@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from mlops_install import cli, config, context, facts, roles
 from mlops_install.host import Local
+from mlops_install.journal import STATE
 from mlops_install.lock.project import Model
 from mlops_install.plan import Stage, make_plan
 from mlops_install.resources.apiserver import ApiServer
@@ -59,6 +60,9 @@ STEPS_MAKE = {  # not a resource by themselves: steps of resources, the engine a
     "/var/lib/mlops/history.jsonl": "runlock.py",
     "/var/log/mlops/install.log": "engine.py",
     "/run/mlops-install": "engine.py",
+    "/var/lib/mlops/journal.jsonl": "journal.py",
+    "/var/lib/mlops/originals": "journal.py",
+    "/var/lib/mlops/note-packages": "resources/packages.py",
 }
 ELSEWHERE = {"/var/cache/mlops/uv": "roles/base.py", "/usr/lib/locale/locale-archive": None}
 
@@ -126,7 +130,7 @@ def test_what_steps_make_is_on_the_page(path, source):
     assert path in table(text("what-it-does.md"), "Files and folders")
     if source:
         base = ROOT if source.startswith("roles/") else ROOT / "installer/mlops_install"
-        assert path in (base / source).read_text()
+        assert path.removeprefix(STATE) in (base / source).read_text()
 
 
 def test_every_package_is_on_the_page_and_no_other():
@@ -198,7 +202,7 @@ def test_every_command_and_option_is_in_the_reference(name):
 
 
 def test_no_option_is_in_the_reference_that_does_not_exist():
-    known = {o for c in commands().values() for p in c.params for o in p.opts}
+    known = {o for c in commands().values() for p in c.params for o in (*p.opts, *p.secondary_opts)}
     known |= {"--help", "--version"}
     assert set(re.findall(r"`(--[a-z-]+)", text("cli.md"))) <= known
 

@@ -5,7 +5,7 @@ import grp
 import os
 
 import pytest
-from mlops_install import engine
+from mlops_install import engine, journal
 from mlops_install.engine import Event
 from mlops_install.errors import ApplyError, HostError
 from mlops_install.host import Local
@@ -27,6 +27,7 @@ class Here(Local):
 def host(monkeypatch, tmp_path):
     monkeypatch.setattr(engine, "LOG", f"{tmp_path}/log/install.log")
     monkeypatch.setattr(engine, "RUN_DIR", f"{tmp_path}/run")
+    monkeypatch.setattr(engine, "STATE", f"{tmp_path}/state")
     return Here()
 
 
@@ -188,6 +189,17 @@ def test_steps_cannot_read_what_is_for_the_engine(host, tmp_path):
     )
     converge(host, stages)
     assert (tmp_path / "got").read_text() == ""
+
+
+def test_the_engine_notes_before_the_steps(host, tmp_path):
+    wanted = file(tmp_path / "f")
+    converge(host, lane(wanted))
+    entries = journal.parse((tmp_path / "state/journal.jsonl").read_text())
+    assert ("file", f"{tmp_path}/f", "none") in [(e.kind, e.name, e.was) for e in entries]
+    before = (tmp_path / "state/journal.jsonl").read_text()
+    (tmp_path / "f").write_text("drifted")
+    converge(host, lane(wanted))
+    assert (tmp_path / "state/journal.jsonl").read_text() == before
 
 
 def test_differences_name_what_differs():

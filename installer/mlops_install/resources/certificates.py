@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from mlops_install.digest import digest
-from mlops_install.resource import ABSENT, Put, Resource, Run, Step
+from mlops_install.resource import ABSENT, Made, Put, Resource, Run, Step
 from mlops_install.resources.systemd import STAMPS
 from mlops_install.shell import sh
 
@@ -54,6 +54,9 @@ class Authorities(Resource[AuthoritiesState]):
         lines = answer.split("\n")
         files = {w[1]: w[0] for line in lines if len(w := line.split()) == 2}
         return AuthoritiesState(files, lines.count("in_force"))
+
+    def makes(self) -> tuple[Made, ...]:
+        return (Made("authorities", TRUSTED),) if self.bundle else ()
 
     def change(self, current: AuthoritiesState | None) -> Iterator[Step]:
         yield Run(f"rm -rf {TRUSTED}; mkdir -p {TRUSTED}", title=f"empty {TRUSTED}")
@@ -106,6 +109,9 @@ class SelfSigned(Resource[CertificateState]):
     def parse(self, answer: str) -> CertificateState:
         name, lasting, key = answer.strip().splitlines()
         return CertificateState(name, lasting == "lasting", key)
+
+    def makes(self) -> tuple[Made, ...]:
+        return (Made("file", self.certificate), Made("file", self.key))
 
     def change(self, current: CertificateState | None) -> Iterator[Step]:
         kind = "IP" if re.fullmatch(r"[0-9.]+|.*:.*", self.server_name) else "DNS"

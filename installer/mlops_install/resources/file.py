@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from mlops_install.digest import digest
-from mlops_install.resource import ABSENT, Put, Resource, Run, Step
+from mlops_install.resource import ABSENT, Made, Put, Resource, Run, Step
 from mlops_install.shell import sh
 
 MASK = "(secret)"
@@ -62,6 +62,9 @@ class File(Resource[FileState]):
         else:
             yield Run(sh("rm", "-f", self.path))
 
+    def makes(self) -> tuple[Made, ...]:
+        return (Made("file", self.path),) if self.present else ()
+
     def look(self) -> str:
         return "" if self.secret else f"head -c 65536 {sh(self.path)} 2>/dev/null"
 
@@ -71,12 +74,16 @@ class File(Resource[FileState]):
 
 @dataclass(frozen=True)
 class Directory(Resource[Access]):
-    """A directory; what is in it is left alone."""
+    """A directory; what is in it is left alone.
+
+    With `whole` all that comes into it is ours, and goes with it at an uninstall.
+    """
 
     path: str
     mode: int = 0o755
     owner: str = "root"
     group: str = "root"
+    whole: bool = False
 
     @property
     def name(self) -> str:
@@ -91,6 +98,9 @@ class Directory(Resource[Access]):
 
     def parse(self, answer: str) -> Access:
         return Access(*answer.split())
+
+    def makes(self) -> tuple[Made, ...]:
+        return (Made("tree" if self.whole else "directory", self.path),)
 
     def change(self, current: Access | None) -> Iterator[Step]:
         yield Run(
@@ -127,6 +137,9 @@ class Link(Resource[LinkState]):
 
     def parse(self, answer: str) -> LinkState:
         return LinkState(answer.strip())
+
+    def makes(self) -> tuple[Made, ...]:
+        return (Made("link", self.path),) if self.present else ()
 
     def change(self, current: LinkState | None) -> Iterator[Step]:
         new = self.path + ".mlops-new"

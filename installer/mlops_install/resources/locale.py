@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from mlops_install.resource import ABSENT, Resource, Run, Step
+from mlops_install.resource import ABSENT, Made, Resource, Run, Step
 from mlops_install.shell import sh
 
 
@@ -34,6 +34,9 @@ class Locale(Resource[LocaleState]):
 
     def parse(self, answer: str) -> LocaleState:
         return LocaleState(answer.strip())
+
+    def makes(self) -> tuple[Made, ...]:
+        return (Made("locale", self.locale),)
 
     def change(self, current: LocaleState | None) -> Iterator[Step]:
         language = self.locale.partition(".")[0]

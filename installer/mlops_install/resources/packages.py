@@ -3,7 +3,8 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from mlops_install.resource import Resource, Run, Step
+from mlops_install.journal import STATE, prelude
+from mlops_install.resource import Put, Resource, Run, Step
 from mlops_install.shell import sh
 
 CONFIGURE = """\
@@ -30,12 +31,48 @@ done
 if echo "$said" | grep -q '^[EW]: Failed to fetch'; then echo "$said" >&2; fi
 """
 
+HOOK = f"{STATE}/note-packages"
+# apt tells it what it will do, in format 2: name, version there or -, <, version to come, file.
+HOOK_TEXT = f"""\
+#!/bin/bash
+# Notes in the journal which packages are new, before dpkg unpacks the first.
+set -e -o pipefail
+{prelude()}
+sed '1,/^$/d' | while read -r name old _ new file; do
+  case $file in \\*\\**) continue;; esac
+  if [ "$old" = - ]; then note package "$name"
+  elif [ "$old" != "$new" ] && ! journal_has package "$name" && ! journal_has upgraded "$name"; then
+    journal_add upgraded "$name" "$old"
+  fi
+done
+"""
+BEFORE = f"{STATE}/accounts-before"
+LIST = (
+    "(getent passwd | awk -F: '$3 < 1000 {print \"package-user\", $1}';"
+    " getent group | awk -F: '$3 < 1000 {print \"package-group\", $1}') | sort"
+)
+ACCOUNTS = f"[ -e {BEFORE} ] || {{ {LIST} > {BEFORE}.new; mv -fT {BEFORE}.new {BEFORE}; }}"
+# What nginx makes when it is installed and a purge leaves.
+NGINX = "/var/www/html/index.nginx-debian.html"
+LEFT_BEHIND = f"[ -e {NGINX} ] || note file {NGINX}"
+# What a run that was broken off began is noted by the next one.
+NEW_ACCOUNTS = f"""\
+comm -13 {BEFORE} <({LIST}) | while read -r kind name; do
+  journal_has "${{kind#package-}}" "$name" || note "$kind" "$name"
+done
+rm {BEFORE}
+"""
+
 
 @dataclass(frozen=True)
 class PackagesState:
-    """Package name -> dpkg's word for its state."""
+    """Package name -> dpkg's word for its state.
+
+    `accounts_noted`: whether the journal has the users and groups that came with them.
+    """
 
     packages: Mapping[str, str]
+    accounts_noted: bool = True
 
 
 @dataclass(frozen=True)
@@ -59,22 +96,34 @@ class Packages(Resource[PackagesState]):
 
     def probe(self) -> str:
         query = sh("dpkg-query", "-W", "-f", "${Package} ${db:Status-Status}\\n", *self.names)
-        return f"{query} 2>/dev/null || true"
+        return f"{query} 2>/dev/null\n[ ! -e {BEFORE} ] || echo accounts open"
 
     def parse(self, answer: str) -> PackagesState:
         found = dict(line.split() for line in answer.splitlines() if line.strip())
-        return PackagesState({name: found.get(name, "absent") for name in self.names})
+        noted = found.pop("accounts", "") == ""
+        return PackagesState({name: found.get(name, "absent") for name in self.names}, noted)
 
     def change(self, current: PackagesState | None) -> Iterator[Step]:
         states = current.packages if current else {}
         missing = [name for name in self.names if states.get(name) != "installed"]
+        yield Put(HOOK, HOOK_TEXT.encode(), 0o755)
+        yield Run(f"{LEFT_BEHIND}\n{ACCOUNTS}", title="note which system accounts there are")
         yield Run(CONFIGURE.format(timeout=self.lock_timeout), "dpkg --configure -a")
         yield Run(UPDATE.format(apt=self._apt(), timeout=self.lock_timeout), "apt-get update")
         install = ("install", "-y", "-q", "--no-install-recommends", "--fix-broken")
         yield Run(f"{self._apt()} {sh(*install, *missing)}", sh("apt-get", *install, *missing))
+        yield Run(NEW_ACCOUNTS, title="note which came with the packages")
 
     def _apt(self) -> str:
         dpkg = ("Dpkg::Options::=--force-confdef", "Dpkg::Options::=--force-confold")
         lock = f"DPkg::Lock::Timeout={self.lock_timeout}"
-        options = (*dpkg, lock, "APT::Get::List-Cleanup=0", "Acquire::Retries=3", *self.options)
+        note = (f"DPkg::Pre-Install-Pkgs::={HOOK}", f"DPkg::Tools::Options::{HOOK}::Version=2")
+        options = (
+            *dpkg,
+            *note,
+            lock,
+            "APT::Get::List-Cleanup=0",
+            "Acquire::Retries=3",
+            *self.options,
+        )
         return sh("apt-get", *(word for option in options for word in ("-o", option)))

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from mlops_install.resource import ABSENT, Resource, Run, Step
+from mlops_install.resource import ABSENT, Made, Resource, Run, Step
 from mlops_install.shell import as_user, sh
 
 SOCKET = "/run/postgresql/.s.PGSQL.5432"
@@ -61,6 +61,9 @@ class Cluster(Resource[ClusterState]):
 
     def parse(self, answer: str) -> ClusterState:
         return ClusterState(answer.strip())
+
+    def makes(self) -> tuple[Made, ...]:
+        return (Made("cluster", f"{self.version}/main"),)
 
     def change(self, current: ClusterState | None) -> Iterator[Step]:
         drop = sh("pg_dropcluster", "--stop", self.version, "main")
@@ -152,6 +155,9 @@ class Role(Resource[RoleState]):
         login, superuser, create_db, create_role = (flag == "t" for flag in flags)
         return RoleState(login, superuser, create_db, create_role, mark)
 
+    def makes(self) -> tuple[Made, ...]:
+        return (Made("role", self.role),)
+
     def change(self, current: RoleState | None) -> Iterator[Step]:
         create = f'create role "{self.role}"'
         change = f'alter role "{self.role}" login nosuperuser nocreatedb nocreaterole'
@@ -205,6 +211,9 @@ class Database(Resource[DatabaseState]):
     def parse(self, answer: str) -> DatabaseState:
         owner, encoding, is_open = answer.strip().split("|")
         return DatabaseState(owner, encoding, is_open == "t")
+
+    def makes(self) -> tuple[Made, ...]:
+        return (Made("database", self.database),)
 
     def change(self, current: DatabaseState | None) -> Iterator[Step]:
         create = (

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from mlops_install.resource import ABSENT, Resource, Run, Step
+from mlops_install.resource import ABSENT, Made, Resource, Run, Step
 from mlops_install.resources.file import Access
 from mlops_install.shell import sh
 
@@ -30,6 +30,9 @@ class Secret(Resource[Access]):
 
     def parse(self, answer: str) -> Access:
         return Access(*answer.split())
+
+    def makes(self) -> tuple[Made, ...]:
+        return (Made("file", self.path),)
 
     def change(self, current: Access | None) -> Iterator[Step]:
         if current is None:

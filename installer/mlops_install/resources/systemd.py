@@ -8,7 +8,7 @@ under /run/mlops-install; so a crash between a written file and the restart heal
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from mlops_install.resource import ABSENT, Resource, Run, Step
+from mlops_install.resource import ABSENT, Made, Resource, Run, Step
 from mlops_install.resources.file import File, FileState
 from mlops_install.shell import sh
 
@@ -101,6 +101,9 @@ class Services(Resource[ServicesState]):
             inputs if active and self.units.get(unit, "?") else "",
             shown.get("NeedDaemonReload") != "yes",
         )
+
+    def makes(self) -> tuple[Made, ...]:
+        return tuple(Made("unit", unit) for unit in self.units)
 
     def change(self, current: ServicesState | None) -> Iterator[Step]:
         now = current.units if current else {}

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from mlops_install.digest import digest
-from mlops_install.resource import ABSENT, Put, Resource, Run, Step
+from mlops_install.resource import ABSENT, Made, Put, Resource, Run, Step
 from mlops_install.shell import sh
 
 EPOCH = 315532800  # the same files make the same archive; ZIP begins in 1980
@@ -77,6 +77,9 @@ class Tree(Resource[TreeState]):
     def parse(self, answer: str) -> TreeState:
         sha256, _, odd = answer.split()
         return TreeState(sha256, int(odd))
+
+    def makes(self) -> tuple[Made, ...]:
+        return (Made("tree", self.path),)
 
     def change(self, current: TreeState | None) -> Iterator[Step]:
         new, old = f"{self.path}.mlops-new", f"{self.path}.mlops-old"

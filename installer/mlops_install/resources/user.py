@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from mlops_install.resource import ABSENT, Resource, Run, Step
+from mlops_install.resource import ABSENT, Made, Resource, Run, Step
 from mlops_install.shell import sh
 
 
@@ -37,6 +37,9 @@ class SystemUser(Resource[UserState]):
     def parse(self, answer: str) -> UserState:
         *_, home, shell = answer.strip().split(":")
         return UserState(home, shell)
+
+    def makes(self) -> tuple[Made, ...]:
+        return (Made("group", self.user), Made("user", self.user))
 
     def change(self, current: UserState | None) -> Iterator[Step]:
         where = ("--home-dir", self.home, "--shell", self.shell)

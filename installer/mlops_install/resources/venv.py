@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from mlops_install.digest import digest
-from mlops_install.resource import ABSENT, Put, Resource, Run, Step
+from mlops_install.resource import ABSENT, Made, Put, Resource, Run, Step
 from mlops_install.shell import sh
 
 
@@ -39,6 +39,9 @@ class Tools(Resource[Generation]):
 
     def parse(self, answer: str) -> Generation:
         return Generation(answer.strip())
+
+    def makes(self) -> tuple[Made, ...]:
+        return (Made("tree", self.path),)
 
     def change(self, current: Generation | None) -> Iterator[Step]:
         yield Run(sh("rm", "-rf", self.path))
@@ -83,11 +86,23 @@ class Venv(Resource[Generation]):
     def parse(self, answer: str) -> Generation:
         return Generation(answer.strip())
 
+    def makes(self) -> tuple[Made, ...]:
+        return (Made("tree", self.path),)
+
     def change(self, current: Generation | None) -> Iterator[Step]:
         python, lock = f"{self.path}/bin/python", f"{self.path}/requirements.txt"
         yield Run(sh("rm", "-rf", self.path))
         yield Run(
-            sh(self.uv, "venv", "-q", "--no-config", "--python", "/usr/bin/python3", self.path)
+            sh(
+                self.uv,
+                "venv",
+                "-q",
+                "--no-config",
+                "--no-cache",
+                "--python",
+                "/usr/bin/python3",
+                self.path,
+            )
         )
         yield Put(lock, self.lock.encode())
         words: tuple[str, ...] = (
@@ -101,7 +116,7 @@ class Venv(Resource[Generation]):
         )
         words += ("--compile-bytecode", "--link-mode", "copy", "--only-binary", ":all:", "-r", lock)
         yield Run(f". {sh(self.network)}\n{sh(self.uv, *words)}", sh("uv", *words))
-        yield Run(sh(self.uv, "pip", "check", "-q", "--python", python))
+        yield Run(sh(self.uv, "pip", "check", "-q", "--no-cache", "--python", python))
         yield from ready(self.path, self.lock)
 
 

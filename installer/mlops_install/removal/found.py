@@ -1,0 +1,95 @@
+"""What there is to take off: the journal, and what stands in its way. One round trip."""
+
+from dataclasses import dataclass
+
+from mlops_install.errors import HostError, PreflightError
+from mlops_install.host import Host
+from mlops_install.journal import FILE, STATE, Entry, parse
+from mlops_install.probe import Answer, ask
+from mlops_install.removal.packages import QUERY, Package, read_packages
+from mlops_install.resource import ABSENT
+from mlops_install.resources.postgres import ask_sql
+
+UPGRADE = f"{STATE}/upgrade/state.json"
+DROPPING = f"{STATE}/dropping-cluster"
+UNITS = """\
+systemctl list-units --all --plain --no-legend | cut -d' ' -f1
+find /etc/systemd/system -type l -printf '%f\\n'
+"""
+TASKS = """\
+select dag_id || '.' || task_id || ' of ' || run_id || ', since '
+  || to_char(start_date at time zone 'UTC', 'YYYY-MM-DD HH24:MI') || ' UTC'
+  from task_instance where state = 'running' order by start_date
+"""
+# A cluster that we are making or dropping need not answer.
+CLUSTERS = f"""\
+ls -d /var/lib/postgresql/*/main/global/pg_control 2>/dev/null
+ls {STATE}/made/postgres-half-made {DROPPING} 2>/dev/null
+true"""
+DATABASES = "select datname || '|' || pg_get_userbyid(datdba) from pg_database"
+
+
+@dataclass(frozen=True)
+class Found:
+    """The journal and the server.
+
+    `units`: names that systemd knows or starts at boot. `databases`: name -> owner, of the
+    running PostgreSQL. `running`: the tasks that run, in words.
+    """
+
+    entries: tuple[Entry, ...]
+    packages: tuple[Package, ...]
+    units: tuple[str, ...]
+    running: tuple[str, ...]
+    databases: dict[str, str]
+    silent: bool
+    """Whether there is a PostgreSQL cluster that does not answer."""
+    installed: bool
+    """Whether the server is marked as ours."""
+    state: bool
+    """Whether the folder of state is there."""
+
+
+def find(host: Host) -> Found:
+    """Ask the server. Raises `PreflightError` where an upgrade has not ended."""
+    scripts = (
+        f"cat {FILE} 2>/dev/null || exit {ABSENT}",
+        f"[ -d {STATE} ] || exit {ABSENT}",
+        f"[ -e {STATE}/installed ] || exit {ABSENT}",
+        f"cat {UPGRADE} 2>/dev/null || exit {ABSENT}",
+        QUERY,
+        UNITS,
+        ask_sql(TASKS, database="airflow"),
+        ask_sql(DATABASES),
+        CLUSTERS,
+    )
+    journal, state, installed, upgrade, *more = ask(host, scripts)
+    packages, units, tasks, databases, clusters = more
+    if upgrade.code == 0:
+        raise PreflightError(
+            f"an upgrade has not come to its end: {UPGRADE} says so",
+            fix="run `mlops-install apply` first, which ends it or goes back",
+        )
+    rows = (line.partition("|") for line in _lines(databases))
+    return Found(
+        entries=parse("\n".join(_lines(journal))),
+        packages=read_packages("\n".join(_lines(packages, must=True))),
+        units=tuple(sorted(set(_lines(units)))),
+        running=_lines(tasks),
+        databases={name: owner for name, _, owner in rows},
+        silent=not databases.text and _at_rest(_lines(clusters)),
+        installed=installed.code == 0,
+        state=state.code == 0,
+    )
+
+
+def _at_rest(lines: tuple[str, ...]) -> bool:
+    """Whether there are clusters, and none is being made or dropped."""
+    return bool(lines) and all(line.endswith("/pg_control") for line in lines)
+
+
+def _lines(answer: Answer, *, must: bool = False) -> tuple[str, ...]:
+    """The lines of an answer; none where the server or the database is not there to tell."""
+    if must and answer.code != 0:
+        raise HostError("the server cannot tell its packages", detail=answer.error)
+    return tuple(answer.text.splitlines()) if answer.code == 0 else ()

@@ -1,0 +1,309 @@
+"""The changes of an uninstall: each knows what of its own is left, and takes it away.
+
+All of them are shell text that is made here and sent: nothing runs from what is being removed.
+A check prints what is left, one thing in a line.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from mlops_install.digest import digest
+from mlops_install.engine import RUN_DIR
+from mlops_install.journal import FILE, ORIGINALS, STATE, Entry
+from mlops_install.removal.found import DROPPING
+from mlops_install.resource import ABSENT, Put, Resource, Run, Step
+from mlops_install.resources.certificates import TRUSTED
+from mlops_install.resources.packages import CONFIGURE
+from mlops_install.resources.postgres import SOCKET
+from mlops_install.shell import here, sh
+
+BACKUPS = f"{STATE}/backups"
+LOGS = "/var/log/mlops"
+LOCK_TIMEOUT = 300
+DRAIN = """\
+systemctl stop {units} 2>/dev/null & pid=$!; tenths=0
+while kill -0 $pid 2>/dev/null; do
+  sleep 0.2; tenths=$((tenths + 2))
+  [ $((tenths % 100)) != 0 ] || echo "waiting for $(systemctl list-units --plain --no-legend \\
+    --state=deactivating | cut -d' ' -f1 | tr '\\n' ' ')to end what runs"
+done
+wait $pid || true
+"""
+DUMP = """\
+there=$(for db in {databases}; do
+  {psql} -c "select datname from pg_database where datname = '$db'"; done)
+if [ -n "$there" ]; then (
+  umask 077; new={backups}/uninstall.new
+  rm -rf $new; mkdir -p $new
+  for db in $there; do
+    runuser -u postgres -- pg_dump -Fc "$db" > "$new/$db.dump"
+    pg_restore -f /dev/null "$new/$db.dump"
+  done
+  [ ! -d /etc/mlops ] || cp -a /etc/mlops $new/etc
+  sync -f $new
+  mv -T $new {backups}/uninstall-$(date -u +%Y%m%dT%H%M%SZ)
+); fi
+"""
+PSQL = "runuser -u postgres -- psql -XAtq -v ON_ERROR_STOP=1 -d postgres"
+OTHERS = """\
+others=$(apt-get -s -q purge {names} | awk '/^(Remv|Purg|Inst) /{{print $2}}' | sort -u |
+  comm -23 - <(printf '%s\\n' {names} | sort -u))
+if [ -n "$others" ]; then echo apt would also change $others; exit 1; fi
+"""
+RESTORE = """\
+while IFS= read -r path; do
+  rm -rf "$path.mlops-new"; mkdir -p "${{path%/*}}"
+  cp -aT "{originals}$path" "$path.mlops-new"; mv -fT "$path.mlops-new" "$path"
+  rm -f "{originals}$path"
+done < <({paths})
+"""
+
+
+@dataclass(frozen=True)
+class Left:
+    """What is left of a part."""
+
+    things: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Part(Resource[Left]):
+    """Something that shall be gone. `check` prints what of it is left."""
+
+    title: str
+    check: str = field(repr=False)
+    steps: tuple[Step, ...] = field(repr=False)
+    why: str = ""
+    """Shell text that explains a failure."""
+
+    @property
+    def name(self) -> str:
+        return self.title
+
+    @property
+    def desired(self) -> None:
+        return None
+
+    def probe(self) -> str:
+        return f'left=$(\n{self.check}\n) || exit\n[ -n "$left" ] || exit {ABSENT}\necho "$left"'
+
+    def parse(self, answer: str) -> Left:
+        return Left(tuple(answer.splitlines()))
+
+    def change(self, current: Left | None) -> Iterator[Step]:
+        yield from self.steps
+
+    def explain(self) -> str:
+        return self.why
+
+
+def services(units: Sequence[str]) -> Part:
+    """Ours: stopped in the order that systemd knows, running tasks first come to their end."""
+    first = [u for u in units if u.endswith((".timer", ".socket", ".path"))]
+    rest = [u for u in units if u not in first]
+    check = (
+        f"systemctl show -p Id -p ActiveState -p UnitFileState {sh(*units)} | awk -v RS= -F'\\n' '"
+        '{for (i = 1; i <= NF; i++) {split($i, p, "="); v[p[1]] = p[2]}}\n'
+        'v["ActiveState"] != "inactive" || v["UnitFileState"] ~ /^enabled/ {print v["Id"]}\''
+    )
+    steps = (
+        *(() if not first else (Run(f"systemctl stop {sh(*first)} 2>/dev/null || true",
+                                    title=sh("systemctl", "stop", *first)),)),
+        Run(DRAIN.format(units=sh(*rest)), title=sh("systemctl", "stop", *rest)),
+        Run(f"systemctl disable -q {sh(*units)} 2>/dev/null || true\n"
+            f"systemctl reset-failed {sh(*units)} 2>/dev/null || true",
+            title="systemctl disable them all"),
+    )  # fmt: skip
+    why = sh("journalctl", "--no-pager", "-n", "15", "-o", "short", *(f"-u{u}" for u in rest))
+    return Part("services", check if units else "true", steps, why)
+
+
+def databases(
+    clusters: Sequence[str], names: Sequence[str], roles: Sequence[str], *, dump: bool
+) -> Part:
+    """Databases, after a last dump; and clusters that hold nothing else."""
+    for_all = sh(*names)
+    check = "\n".join(
+        f"[ ! -e /var/lib/postgresql/{c} ] && [ ! -e /etc/postgresql/{c} ] || echo cluster {c}"
+        for c in clusters
+    )
+    shown = f"{PSQL} -c \"select 'database ' || datname from pg_database where datname in ({{}})\""
+    quoted = ", ".join(f"'{name}'" for name in names)
+    if not clusters and names:
+        check = f"command -v psql >/dev/null && [ -S {SOCKET} ] || exit 0\n{shown.format(quoted)}"
+    drop = "\n".join(
+        [f"for db in {for_all}; do runuser -u postgres -- dropdb --if-exists --force $db; done"]
+        + [f"{PSQL} -c {sh(f'drop role if exists {role}')}" for role in roles if not clusters]
+    )
+    away = [
+        f"touch {DROPPING}\npg_dropcluster --stop {sh(*c.split('/'))} || true\n"
+        f"rm -rf /var/lib/postgresql/{c} /etc/postgresql/{c}"
+        for c in clusters
+    ]
+    ask = f"[ -e {DROPPING} ] ||"
+    dumping = DUMP.format(databases=for_all, psql=PSQL, backups=BACKUPS)
+    steps = (
+        *((Run(f"{ask} {{\n{dumping}}}", title=f"pg_dump {for_all} into {BACKUPS}/uninstall-DATE;"
+               " /etc/mlops with its secrets beside it"),) if dump and names else ()),
+        *((Run(f"{ask} {{\n{drop}\n}}", title=f"dropdb {for_all}"),) if names else ()),
+        *(Run(text, title=f"pg_dropcluster --stop {c}") for c, text in zip(clusters, away,
+                                                                             strict=True)),
+    )  # fmt: skip
+    return Part("databases", check or "true", steps)
+
+
+def files(paths: Sequence[str], kept: Sequence[str], foreign_units: Sequence[str]) -> Part:
+    """Files and links; those whose originals are kept get them back."""
+    flags = sh(*(f"{RUN_DIR}/{unit}.out" for unit in foreign_units))
+    check = (
+        f'while IFS= read -r p; do [ ! -e "$p" ] && [ ! -L "$p" ] || echo "$p"\n'
+        f"done < <({_lines(paths)})\n"
+        f'while IFS= read -r p; do [ ! -e "{ORIGINALS}$p" ] && [ ! -L "{ORIGINALS}$p" ] ||'
+        f' echo "$p (its original comes back)"\ndone < <({_lines(kept)})'
+    )
+    steps = (
+        *((Run(f"mkdir -p {RUN_DIR}; touch {flags}", title="note whom it concerns: "
+               + " ".join(foreign_units)),) if foreign_units else ()),
+        Run('while IFS= read -r p; do rm -f "$p" "$p.mlops-new"\n'
+            '  case $p in /etc/mlops/*) rm -f "$p.new";; esac\n'
+            f"done < <({_lines(paths)})", title=f"remove {len(paths)} files and links"),
+        Run(RESTORE.format(originals=ORIGINALS, paths=_lines(kept)),
+            title=f"put {len(kept)} originals back"),
+        Run("systemctl daemon-reload"),
+    )  # fmt: skip
+    return Part("files", check, steps)
+
+
+def authorities() -> Part:
+    """Certificate authorities of the config."""
+    old = f"{STATE}/authorities-gone"
+    check = f"for p in {TRUSTED} {old}; do [ ! -e $p ] || echo $p; done"
+    text = (
+        f"[ ! -e {TRUSTED} ] || {{ rm -rf {old}; mkdir -p {STATE}; mv -T {TRUSTED} {old}; }}\n"
+        "[ ! -x /usr/sbin/update-ca-certificates ] || update-ca-certificates --fresh >/dev/null\n"
+        f"rm -rf {old}"
+    )
+    return Part("certificate authorities", check, (Run(text, "update-ca-certificates --fresh"),))
+
+
+def locales(entries: Sequence[Entry]) -> Part:
+    """Locales that were compiled; the archive goes with the last of them if it came with us."""
+    names = [entry.name.replace("UTF-8", "utf8") for entry in entries]
+    archive = "/usr/lib/locale/locale-archive"
+    listed = f"[ -x /usr/bin/localedef ] && [ -e {archive} ] && localedef --list-archive"
+    alone = all(entry.was == "none" for entry in entries)
+    empty = f'[ -n "$({listed})" ] || {{}} {archive}' if alone else "true"
+    check = (
+        f"{listed} | grep -xF {' '.join('-e ' + sh(n) for n in names)}\n"
+        f"[ ! -e {archive} ] || {empty.format('echo')}"
+    )
+    delete = "\n".join(f"localedef --delete-from-archive {sh(n)} || true" for n in names)
+    steps = (Run(f"{delete}\n{empty.format('rm -f')}", title=f"localedef --delete {sh(*names)}"),)
+    return Part("locales", check, steps)
+
+
+def packages(names: Sequence[str]) -> Part:
+    """Packages that came with us; apt is asked first whether it would touch anything else."""
+    query = sh("dpkg-query", "-W", "-f", "${Package} ${db:Status-Status}\\n", *names)
+    check = f"{query} 2>/dev/null | awk '$2 != \"not-installed\" {{print $1}}'"
+    options = f"-o DPkg::Lock::Timeout={LOCK_TIMEOUT} -o APT::Get::AutomaticRemove=false"
+    there = f"names=$({check})"
+    steps = (
+        Run(CONFIGURE.format(timeout=LOCK_TIMEOUT), "dpkg --configure -a"),
+        Run(f"{there}\n{OTHERS.format(names='$names')}apt-get {options} -y -q purge $names",
+            title=f"apt-get purge {len(names)} packages"),
+    )  # fmt: skip
+    return Part("packages", check, steps)
+
+
+def accounts(users: Sequence[str], groups: Sequence[str], stay: Sequence[str]) -> Part:
+    """Users and groups; `stay` are groups of others that userdel must not take along."""
+    check = (
+        f"for n in {sh(*users)}; do ! getent passwd $n >/dev/null || echo user $n; done\n"
+        f"for n in {sh(*groups)}; do ! getent group $n >/dev/null || echo group $n; done"
+    )
+    back = (
+        "line=$(getent group {0} || true)\n{1}\n"
+        '[ -z "$line" ] || getent group {0} >/dev/null || groupadd -g "$(echo "$line" |'
+        " cut -d: -f3)" + " {0}"
+    )
+    remove = "! getent passwd {0} >/dev/null || userdel {0}"
+    gone = "! getent group {0} >/dev/null || groupdel {0}"
+    texts = [
+        back.format(user, remove.format(user)) if user in stay else remove.format(user)
+        for user in users
+    ] + [gone.format(group) for group in groups]
+    title = f"userdel {' '.join(users)}; groupdel {' '.join(groups)}"
+    return Part("users and groups", check, (Run("\n".join(texts), title=title),))
+
+
+def folders(trees: Sequence[str], directories: Sequence[str]) -> Part:
+    """Folders with all that is in them, then folders that are empty; the deepest first."""
+    deep = sorted(directories, key=lambda path: (-path.count("/"), path))
+    check = (
+        'while IFS= read -r p; do [ ! -e "$p" ] || echo "$p"\n'
+        f"done < <({_lines([*trees, *directories])})"
+    )
+    steps = (
+        Run('while IFS= read -r p; do rm -rf --one-file-system "$p" "$p.mlops-new" "$p.mlops-old"\n'
+            f"done < <({_lines(trees)})", title="rm -rf " + sh(*trees)),
+        Run(f'while IFS= read -r p; do [ ! -e "$p" ] || rmdir "$p"\ndone < <({_lines(deep)})',
+            title="rmdir " + sh(*deep)),
+    )  # fmt: skip
+    return Part("folders", check, steps)
+
+
+def modes(entries: Sequence[Entry]) -> Part:
+    """Folders of others get back the mode and the owner that they had."""
+    check, steps = [], []
+    for entry in entries:
+        mode, _, owner = entry.was.partition(" ")
+        path = sh(entry.name)
+        now = f"$(stat -c '%a %u:%g' {path})"
+        check.append(f'[ ! -e {path} ] || [ "{now}" = {sh(entry.was)} ] || echo {path}')
+        steps.append(f"[ ! -e {path} ] || {{ chown {owner} {path}; chmod {mode} {path}; }}")
+    title = "give them back: " + " ".join(entry.name for entry in entries)
+    return Part("folders of others", "\n".join(check), (Run("\n".join(steps), title=title),))
+
+
+def others_services(entries: Sequence[Entry]) -> Part:
+    """Debian's services go on without our settings, as they were before."""
+    check = "\n".join(f"[ ! -e {RUN_DIR}/{e.name}.out ] || echo {e.name}" for e in entries)
+    steps = tuple(_as_before(entry) for entry in entries)
+    return Part("services of Debian", check, steps)
+
+
+def _as_before(entry: Entry) -> Run:
+    enabled, _, active = entry.was.partition(" ")
+    words = ["try-restart" if active in ("active", "") else "stop"]
+    words += ["disable -q"] if enabled == "disabled" else []
+    flag = f"{RUN_DIR}/{entry.name}.out"
+    does = "\n".join(f"  systemctl {word} {entry.name}" for word in words)
+    return Run(
+        f'if [ -e {flag} ] && [ "$(systemctl show -P LoadState {entry.name})" = loaded ]; then\n'
+        f"{does}\nfi\nrm -f {flag} {RUN_DIR}/{entry.name}.inputs",
+        title="; ".join(f"systemctl {word} {entry.name}" for word in words),
+    )
+
+
+def state(journal: str) -> Part:
+    """State and logs; at the very end the journal, or what of it the next run shall find."""
+    spare = " ".join(
+        f"! -name {name}" for name in ("journal.jsonl", *(["backups"] * bool(journal)))
+    )
+    inside = f"[ ! -e {STATE} ] || find {STATE} -mindepth 1 -maxdepth 1 {spare}"
+    if journal:
+        end: Step = Put(FILE, journal.encode())
+        last = f'[ "$(sha256sum < {FILE})" = "{digest(journal)}  -" ] || echo {FILE}'
+    else:
+        end, last = Run(f"rm -rf {STATE}"), f"[ ! -e {STATE} ] || echo {STATE}"
+    steps = (
+        Run(f"{inside} -exec rm -rf {{}} +", title=f"empty {STATE}"),
+        Run(f"rm -rf {LOGS} {RUN_DIR} /run/mlops", title=f"rm -rf {LOGS} {RUN_DIR} /run/mlops"),
+        end,
+    )
+    return Part("state and logs", f"[ ! -e {LOGS} ] || echo {LOGS}\n{inside}\n{last}", steps)
+
+
+def _lines(paths: Sequence[str]) -> str:
+    return here("".join(f"{path}\n" for path in paths).encode())

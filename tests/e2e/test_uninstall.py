@@ -1,0 +1,86 @@
+"""Uninstall: a file-by-file comparison finds nothing of ours but what the plan says it keeps."""
+
+import json
+import os
+import signal
+import time
+from pathlib import Path
+
+import footprint
+import pytest
+from server import Done, Server, add_tasks, answers, wait_for
+
+SYSTEMS = os.environ.get("UNINSTALL_SYSTEMS", "debian-13").split(",")
+NOTES = "/opt/mlops/notes.txt"
+RESULT = "/srv/mlops/data/result.csv"
+KNOWN = "select count(*) from dag where dag_id like 'e2e_%' and not is_stale"
+NEW = """\
+set -e
+cd /; dump=$(ls -d /var/lib/mlops/backups/uninstall-*/airflow.dump)
+runuser -u postgres -- createdb -O airflow scratch
+runuser -u postgres -- pg_restore --exit-on-error -d scratch < $dump
+runuser -u postgres -- psql -XAtq -d scratch -c "select state, try_number from task_instance"
+runuser -u postgres -- dropdb scratch
+"""
+
+
+def is_of(name: str, paths: list[str]) -> bool:
+    """Whether a compared name is one of the paths, below or above one."""
+    kind, _, path = name.partition(" ")
+    kept = any(path == p or path.startswith(f"{p}/") or p.startswith(f"{path}/") for p in paths)
+    return kind in ("file", "sha256") and kept
+
+
+def interrupted(server: Server, after: str) -> None:
+    """Uninstall, killed with SIGKILL some time after it began with a part."""
+    process = server.start("uninstall", "--yes")
+    assert process.stdout
+    for line in process.stdout:
+        if f"uninstall: {after}" in line:
+            break
+    time.sleep(1)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def uninstall(server: Server, *args: str) -> Done:
+    done = server.cli("uninstall", "--yes", "--json", *args)
+    assert done.returncode == 0, done.output
+    return done
+
+
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_nothing_stays_but_what_the_plan_says(bare: Server, tmp_path: Path) -> None:
+    before = footprint.look(bare)
+    bare.apply()
+    add_tasks(bare)
+    wait_for(lambda: answers(bare) and bare.sql(KNOWN) == "2", "the tests' DAGs", 120)
+    bare.ssh(f"echo mine > {NOTES}; echo 1 > {RESULT}; chown airflow: {RESULT}")
+    nap = bare.nap(15).started()
+
+    shown = bare.cli("uninstall")
+    assert shown.returncode == 1, "nobody was asked"
+    assert nap.run in shown.stderr, "the running task is listed"
+    assert bare.ssh("systemctl is-active airflow.target") == "active"
+
+    interrupted(bare, after="files")
+    done = uninstall(bare)
+    after = footprint.look(bare)
+    (tmp_path / "after.json").write_text(json.dumps(footprint.differences(before, after)))
+    kept = {thing["name"]: thing["why"] for thing in done.json["kept"]}
+    paths = [name for name in kept if name.startswith("/")]
+    assert {NOTES, "/opt/mlops/dags/e2e.py", "/srv/mlops/data"} <= set(paths)
+    accounts = ("user airflow:", "group airflow:", "sha256 /etc/passwd", "sha256 /etc/group",
+                "sha256 /etc/shadow", "sha256 /etc/gshadow")  # fmt: skip
+    found = footprint.differences(before, after)
+    left = [n for n in found if not is_of(n, paths) and not n.startswith(accounts)]
+    assert {n: found[n] for n in left} == {}
+    assert uninstall(bare).json["changes"] == []
+
+    bare.apply()
+    assert bare.ssh(f"stat -c %U {RESULT}; runuser -u airflow -- cat {RESULT}") == "airflow\n1"
+    assert "success|1" in bare.ssh(NEW).splitlines(), "the task was waited for, and is in the dump"
+
+    bare.ssh(f"rm {NOTES} /opt/mlops/dags/e2e.py")
+    assert uninstall(bare, "--no-keep-data").json["kept"] == []
+    assert footprint.differences(before, footprint.look(bare)) == {}

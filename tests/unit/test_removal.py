@@ -1,0 +1,174 @@
+"""What an uninstall removes and keeps: pure, from a journal and a server as found."""
+
+import subprocess
+from dataclasses import replace
+
+from mlops_install import journal
+from mlops_install.journal import Entry
+from mlops_install.removal import plan
+from mlops_install.removal.found import Found
+from mlops_install.removal.packages import needed, read_packages
+
+PACKAGES = read_packages(
+    "nginx\tinstalled\tno\toptional\thttpd\tnginx-common (= 1), libc6 (>= 2)\n"
+    "nginx-common\tinstalled\tno\toptional\t\t, debconf | debconf-2.0\n"
+    "libc6\tinstalled\tno\trequired\t\t\n"
+    "python3\tinstalled\tno\toptional\t\tpython3.13 (>= 3.13~), libpython3-stdlib:any\n"
+    "python3.13\tinstalled\tno\toptional\t\t\n"
+    "libpython3-stdlib\tinstalled\tno\toptional\t\t\n"
+    "certbot\tinstalled\tno\toptional\t\tpython3, nginx | apache2\n"
+    "apache2\tinstalled\tno\toptional\t\t\n"
+    "postgresql-17\tinstalled\tno\toptional\t\tpostgresql-common\n"
+    "postgresql-common\tinstalled\tno\toptional\t\t\n"
+)
+OURS = ("nginx", "nginx-common", "python3", "python3.13", "libpython3-stdlib",
+        "postgresql-17", "postgresql-common")  # fmt: skip
+
+
+def entries(*more: tuple[str, str, str]) -> tuple[Entry, ...]:
+    packages = (("package", name, "none") for name in OURS)
+    return tuple(Entry(*words, "") for words in (("journal", "1", "none"), *more, *packages))
+
+
+FOUND = Found(
+    entries=entries(
+        ("directory", "/opt/mlops", "none"),
+        ("file", "/etc/timezone", "kept"),
+        ("file", "/etc/systemd/system/airflow.target", "none"),
+        ("file", "/etc/systemd/system/airflow-scheduler@.service", "none"),
+        ("file", "/etc/systemd/system/nginx.service.d/mlops.conf", "none"),
+        ("unit", "nginx.service", "enabled active"),
+        ("unit", "airflow.target", "none inactive"),
+        ("cluster", "17/main", "none"),
+        ("role", "airflow", "none"),
+        ("database", "airflow", "none"),
+        ("group", "airflow", "none"),
+        ("user", "airflow", "none"),
+        ("package-user", "postgres", "none"),
+        ("directory", "/srv/mlops", "none"),
+        ("tree", "/srv/mlops/data", "none"),
+        ("tree", "/opt/mlops/airflow/abc", "none"),
+        ("file", "/opt/mlops/airflow/abc/mlops.pth", "none"),
+    ),
+    packages=PACKAGES,
+    units=("airflow-scheduler@1.service", "airflow-scheduler@3.service", "ssh.service"),
+    running=(),
+    databases={"airflow": "airflow", "airflow_before": "airflow", "postgres": "postgres"},
+    silent=False,
+    installed=True,
+    state=True,
+)
+
+
+ALONE = replace(FOUND, packages=tuple(p for p in PACKAGES if p.name != "certbot"))
+
+
+def chooser(found: Found = FOUND, *others: str, keep_data: bool = True) -> plan.Chooser:
+    return plan.Chooser(found, others, keep_data)
+
+
+def test_what_others_need_stays_with_what_it_needs():
+    stay = needed(PACKAGES, set(OURS), {})
+    assert stay == {
+        "python3": "certbot needs it",
+        "python3.13": "python3 needs it",
+        "libpython3-stdlib": "python3 needs it",
+    }
+    assert "nginx" not in stay, "apache2 serves certbot as well"
+
+
+def test_debian_keeps_what_it_cannot_do_without():
+    assert needed(PACKAGES, {"libc6"}, {}) == {"libc6": "Debian cannot do without it"}
+
+
+def test_the_instances_of_our_units_are_ours_and_no_others():
+    assert chooser().units() == [
+        "airflow-scheduler@1.service",
+        "airflow-scheduler@3.service",
+        "airflow.target",
+    ]
+    assert [e.name for e in chooser().foreign_units()] == ["nginx.service"]
+
+
+def test_what_our_role_owns_goes_with_the_cluster():
+    assert chooser().databases() == ["airflow", "airflow_before"]
+    assert chooser().clusters() == ["17/main"]
+
+
+def test_a_cluster_with_a_database_of_others_stays_with_its_packages():
+    found = replace(FOUND, databases={**FOUND.databases, "theirs": "bob"})
+    assert chooser(found).clusters() == []
+    assert {"postgresql-17", "postgresql-common"} <= chooser(found).packages_kept().keys()
+    assert "postgres" not in chooser(found).accounts("user")
+    kept = {k.name for k in plan.make(found, (), keep_data=True).kept}
+    assert {"database theirs", "package postgresql-17"} <= kept
+
+
+def test_an_older_cluster_is_ours_only_with_its_package():
+    older = entries(("cluster", "17/main", "unknown"))
+    found = replace(FOUND, entries=older, databases={})
+    assert chooser(found).clusters() == ["17/main"]
+    without = tuple(e for e in older if e.name != "postgresql-17")
+    assert chooser(replace(found, entries=without)).clusters() == []
+
+
+def test_a_database_that_was_there_stays():
+    adopted = tuple(
+        replace(e, was="there") if e.kind in ("role", "database", "cluster") else e
+        for e in FOUND.entries
+    )
+    found = replace(FOUND, entries=adopted)
+    assert chooser(found).databases() == []
+    assert chooser(found).clusters() == []
+
+
+def test_originals_come_back_and_the_rest_goes():
+    assert chooser().originals() == ["/etc/timezone"]
+    assert "/etc/systemd/system/airflow.target" in chooser().files()
+    assert "/opt/mlops/airflow/abc/mlops.pth" not in chooser().files(), "goes with its tree"
+
+
+def test_folders_with_files_of_others_stay():
+    assert chooser().directories() == ["/opt/mlops", "/opt/mlops/airflow"]
+    assert chooser(FOUND, "/opt/mlops/x").directories() == ["/opt/mlops/airflow"]
+
+
+def test_data_stays_with_its_user_unless_it_shall_go():
+    assert "/srv/mlops/data" not in chooser().trees()
+    assert chooser().accounts("user") == [], "packages stay, and may need theirs"
+    assert chooser(ALONE).accounts("user") == ["postgres"]
+    assert "/srv/mlops/data" in chooser(keep_data=False).trees()
+    assert chooser(ALONE, keep_data=False).accounts("user") == ["airflow", "postgres"]
+    assert "/srv/mlops" in chooser(keep_data=False).directories()
+
+
+def test_the_next_uninstall_finds_what_stayed():
+    text = plan._next_journal(chooser(ALONE))
+    names = {e.name for e in journal.parse(text)}
+    assert {"airflow", "/srv/mlops/data", "/srv/mlops", "1"} <= names
+    assert not names & {"/etc/timezone", "nginx", "/opt/mlops", "postgres"}
+    found = replace(FOUND, entries=journal.parse(text))
+    assert chooser(found, keep_data=False).trees() == ["/srv/mlops/data"]
+
+
+def test_what_nobody_kept_on_an_older_server_is_left_and_told():
+    older = entries(("file", "/etc/timezone", "unknown"))
+    found = replace(FOUND, entries=older)
+    assert "/etc/timezone" not in chooser(found).files()
+    assert "/etc/timezone" in {k.name for k in plan.make(found, (), keep_data=True).kept}
+
+
+def test_every_script_is_shell():
+    more = entries(
+        ("locale", "de_CH.UTF-8", "none"),
+        ("authorities", "/usr/local/share/ca-certificates/mlops", "none"),
+        ("tree", "/srv/mlops/data", "700 0:0"),
+        ("unit", "nginx.service", "disabled inactive"),
+        ("group", "airflow", "there"),
+    )
+    for found in (FOUND, replace(FOUND, entries=more), replace(FOUND, entries=entries())):
+        for keep in (True, False):
+            for part in plan.make(found, (), keep_data=keep).parts:
+                for text in (part.probe(), *(step.shell() for step in part.change(None))):
+                    done = subprocess.run(["bash", "-n"], input=text, text=True, check=False)
+                    assert done.returncode == 0, text
