@@ -6,7 +6,7 @@ from itertools import chain
 from mlops_install.context import Context
 from mlops_install.plan import Lane, Stage
 from mlops_install.resource import AnyResource
-from mlops_install.roles import airflow, base, models, postgres, proxy, workflows
+from mlops_install.roles import airflow, backup, base, models, postgres, proxy, workflows
 
 
 def stages(context: Context) -> tuple[Stage, ...]:
@@ -17,7 +17,11 @@ def stages(context: Context) -> tuple[Stage, ...]:
             (
                 _lane(
                     "base",
-                    chain(base.system(context, packages(context)), models.tools(context)),
+                    chain(
+                        base.system(context, packages(context)),
+                        models.tools(context),
+                        backup.unfinished(context),
+                    ),
                 ),
             ),
         ),
@@ -41,18 +45,22 @@ def stages(context: Context) -> tuple[Stage, ...]:
                 _lane("airflow", airflow.configuration(context)),
                 _lane("workflows", chain(workflows.pull(context), workflows.switch(context))),
                 _lane("proxy", proxy.site(context)),
+                _lane("backup", backup.settings(context)),
             ),
         ),
         Stage(
             "start",
-            (_lane("airflow", chain(airflow.services(context), workflows.first_pull(context))),),
+            (
+                _lane("airflow", chain(airflow.services(context), workflows.first_pull(context))),
+                _lane("backup", backup.timer(context)),
+            ),
         ),
     )
 
 
 def packages(context: Context) -> tuple[str, ...]:
     """Every role's Debian packages, for one apt call."""
-    roles = (base, postgres, airflow, proxy, workflows)
+    roles = (base, postgres, airflow, proxy, workflows, backup)
     wanted = (name for role in roles for name in role.packages(context))
     return tuple(sorted({*wanted, *context.config.base.packages}))
 

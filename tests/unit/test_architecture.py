@@ -16,7 +16,7 @@ CODE = sorted(
     and "mlops_install/roles" not in str(p)
 )
 TREES = {str(p.relative_to(ROOT)): ast.parse(p.read_text()) for p in CODE}
-COMMAND_LINE = ("boxcli", "cli", "envcli", "options", "workflowscli")
+COMMAND_LINE = ("backupcli", "boxcli", "cli", "envcli", "options", "workflowscli")
 DOORS = {  # what may be imported where, and nowhere else
     "fabric": {"installer/mlops_install/sshlogin.py"},
     "paramiko": {"installer/mlops_install/sshlogin.py"},
@@ -24,7 +24,7 @@ DOORS = {  # what may be imported where, and nowhere else
     "rich": {"installer/mlops_install/report.py", "installer/mlops_install/progress.py"},
     "typer": {
         f"installer/mlops_install/{n}.py"
-        for n in ("boxcli", "cli", "envcli", "options", "workflowscli")
+        for n in ("backupcli", "boxcli", "cli", "envcli", "options", "workflowscli")
     },
     "airflow": {
         *(f"installer/mlops_airflow/{n}.py" for n in ("bundle", "decorators", "deploy")),
