@@ -73,17 +73,15 @@ def download(server: Host, name: str, to: Path) -> Path:
     """Fetch an archive and compare it with its note; where it is. Raises `MlopsError`."""
     about = json.loads(mlops(server, "note", name))
     to.mkdir(parents=True, exist_ok=True)
-    path = to / about["name"]
+    path = to / Path(str(about["name"])).name
+    read = sh("cat", f"{FOLDER}/{path.name}")
     fresh = path.with_name(f"{path.name}.part")
     try:
-        with (
-            server.open(sh("cat", f"{FOLDER}/{about['name']}")) as session,
-            fresh.open("wb") as out,
-        ):
+        with server.open(read) as session, fresh.open("wb") as out:
             fresh.chmod(0o600)
             size, sha256 = session.save(out)
         if (size, sha256) != (about["size"], about["sha256"]):
-            raise ApplyError(f"{about['name']} did not arrive whole", fix="run it again")
+            raise ApplyError(f"{path.name} did not arrive whole", fix="run it again")
         fresh.replace(path)
     except OSError as error:
         raise ConfigError(f"cannot write {path}: {error.strerror}", fix="make room") from error
