@@ -44,7 +44,7 @@ def restore(options: Options, wish: Wish) -> int:
     file = Path(wish.archive).expanduser()
     local = file if file.is_file() else None
     kind = seal(local) if local else wish.archive.rpartition(".")[2]
-    secret = _secret(wish, kind, given)
+    secret = _secret(wish, kind, bool(local), given)
     _possible(config, kind, bool(local))
     with actions.reach(options, given=given) as (server, context):
         fresh = server.run(PROVISIONED).code != 0
@@ -86,15 +86,15 @@ def seal(path: Path) -> str:
     return "gpg" if head[:1] and head[0] in GPG else ""
 
 
-def _secret(wish: Wish, kind: str, given: Given) -> str:
-    if kind == "age":
-        if wish.identity is None:
-            raise ConfigError("the backup is encrypted for an age key", fix="give --identity FILE")
+def _secret(wish: Wish, kind: str, local: bool, given: Given) -> str:
+    if wish.identity is not None:
         try:
             return wish.identity.expanduser().read_text()
         except OSError as error:
             raise ConfigError(f"cannot read {wish.identity}: {error.strerror}") from error
-    if kind != "gpg":
+    if kind == "age":
+        raise ConfigError("the backup is encrypted for an age key", fix="give --identity FILE")
+    if kind != "gpg" or not local:  # the server knows the passphrase of its own
         return ""
     if given.backup_passphrase:
         return given.backup_passphrase.get_secret_value()
