@@ -1,6 +1,6 @@
 """The order of work: stages one after another, the lanes of a stage side by side."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from itertools import chain
 
 from mlops_install.context import Context
@@ -12,19 +12,7 @@ from mlops_install.roles import airflow, backup, base, models, postgres, proxy, 
 def stages(context: Context) -> tuple[Stage, ...]:
     """Everything that is wanted of the server."""
     return (
-        Stage(
-            "prepare",
-            (
-                _lane(
-                    "base",
-                    chain(
-                        base.system(context, packages(context)),
-                        models.tools(context),
-                        backup.unfinished(context),
-                    ),
-                ),
-            ),
-        ),
+        Stage("prepare", (_lane("base", _prepared(context)),)),
         Stage(
             "build",
             (
@@ -56,6 +44,12 @@ def stages(context: Context) -> tuple[Stage, ...]:
             ),
         ),
     )
+
+
+def _prepared(context: Context) -> Iterator[AnyResource]:
+    yield from base.system(context, packages(context))
+    yield from models.tools(context)
+    yield from backup.unfinished(context)
 
 
 def packages(context: Context) -> tuple[str, ...]:

@@ -248,10 +248,14 @@ def test_without_room_the_cause_is_told(layout):
     layout.backup_passphrase.parent.mkdir(parents=True)
     layout.backup_passphrase.write_text("open sesame\n")
     closed = Config(passphrase=True)
-    with pytest.raises(EnvError, match="cannot encrypt"), open("/dev/full", "wb") as full:  # noqa: PT012
-        with seal.writer(layout, closed, full) as out:
+
+    def write() -> None:
+        with open("/dev/full", "wb") as full, seal.writer(layout, closed, full) as out:
             for _ in range(100):
                 out.write(os.urandom(1 << 16))
+
+    with pytest.raises(EnvError, match="cannot encrypt"):
+        write()
 
 
 # --- put back -----------------------------------------------------------------------------

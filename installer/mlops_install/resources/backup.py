@@ -15,9 +15,9 @@ class SwitchState:
 
 @dataclass(frozen=True)
 class Switched(Resource[SwitchState]):
-    """No restore is half way; `path` is there as long as one is."""
+    """No restore is half way; the file `order` is there as long as one is."""
 
-    path: str
+    order: str
 
     @property
     def name(self) -> str:
@@ -28,7 +28,7 @@ class Switched(Resource[SwitchState]):
         return None
 
     def probe(self) -> str:
-        return f"test -e {sh(self.path)} || exit {ABSENT}"
+        return f"test -e {sh(self.order)} || exit {ABSENT}"
 
     def parse(self, answer: str) -> SwitchState:
         return SwitchState()
