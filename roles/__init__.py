@@ -7,7 +7,7 @@ from mlops_install.context import Context
 from mlops_install.plan import Lane, Stage
 from mlops_install.resource import AnyResource
 from mlops_install.resources.journal import Journal
-from mlops_install.roles import airflow, base, models, postgres, proxy, workflows
+from mlops_install.roles import airflow, backup, base, models, postgres, proxy, workflows
 
 
 def stages(context: Context) -> tuple[Stage, ...]:
@@ -22,15 +22,7 @@ def stages(context: Context) -> tuple[Stage, ...]:
 
 def _wanted(context: Context) -> tuple[Stage, ...]:
     return (
-        Stage(
-            "prepare",
-            (
-                _lane(
-                    "base",
-                    chain(base.system(context, packages(context)), models.tools(context)),
-                ),
-            ),
-        ),
+        Stage("prepare", (_lane("base", _prepared(context)),)),
         Stage(
             "build",
             (
@@ -50,9 +42,13 @@ def _wanted(context: Context) -> tuple[Stage, ...]:
             (
                 _lane("airflow", airflow.configuration(context)),
                 _lane("workflows", chain(workflows.pull(context), workflows.switch(context))),
+                _lane("backup", backup.settings(context)),
             ),
         ),
-        Stage("start", (_lane("airflow", _start(context)),)),
+        Stage(
+            "start",
+            (_lane("airflow", _start(context)), _lane("backup", backup.timer(context))),
+        ),
     )
 
 
@@ -63,9 +59,15 @@ def _start(context: Context) -> Iterator[AnyResource]:
     yield from workflows.first_pull(context)
 
 
+def _prepared(context: Context) -> Iterator[AnyResource]:
+    yield from base.system(context, packages(context))
+    yield from models.tools(context)
+    yield from backup.unfinished(context)
+
+
 def packages(context: Context) -> tuple[str, ...]:
     """Every role's Debian packages, for one apt call."""
-    roles = (base, postgres, airflow, proxy, workflows)
+    roles = (base, postgres, airflow, proxy, workflows, backup)
     wanted = (name for role in roles for name in role.packages(context))
     return tuple(sorted({*wanted, *context.config.base.packages}))
 

@@ -12,6 +12,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from mlops_install import __version__
+from mlops_install.backupcli import backup, backups, restore
 from mlops_install.boxcli import box
 from mlops_install.envcli import env
 from mlops_install.errors import MlopsError
@@ -34,6 +35,9 @@ app.add_typer(workflows, name="workflows", help="The workflow repository on the 
 app.command()(sync)
 app.command()(rollback)
 app.command()(uninstall)
+app.command()(backup)
+app.command()(backups)
+app.command()(restore)
 app.add_typer(box, name="box", help="Disposable servers on this machine (Linux, as root).")
 
 

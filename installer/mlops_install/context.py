@@ -39,6 +39,7 @@ class Given:
     known_hosts: str | None = None
     allowed_signers: str | None = None
     connections: SecretStr | None = None
+    backup_passphrase: SecretStr | None = None
     project: Project | None = None
 
 
@@ -57,6 +58,7 @@ def given(config: Config) -> Given:
         known_hosts=_text("[workflows] known_hosts", config.workflows.known_hosts),
         allowed_signers=_text("[workflows] allowed_signers", config.workflows.allowed_signers),
         connections=connections.document(config.connections),
+        backup_passphrase=_secret(config.backup.passphrase),
         project=_project(config),
     )
 

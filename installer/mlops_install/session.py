@@ -1,6 +1,7 @@
 """A script that runs somewhere, line by line."""
 
 import contextlib
+import hashlib
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from typing import IO, Self
 
 from mlops_install.errors import ConnectionLost
 
+BLOCK = 1 << 16
 AGAIN = "what was done so far is kept: run the same command again"
 
 
@@ -47,6 +49,23 @@ class Session(ABC):
             self._stdin.flush()
         except OSError as error:
             raise ConnectionLost(f"the connection broke: {error}", fix=AGAIN) from error
+
+    def pump(self, file: IO[bytes]) -> None:
+        """Write a file to the script's stdin, which is closed then."""
+        try:
+            while block := file.read(BLOCK):
+                self._stdin.write(block)
+        except OSError as error:
+            raise ConnectionLost(f"the connection broke: {error}", fix=AGAIN) from error
+        self._close_stdin()
+
+    def save(self, file: IO[bytes]) -> tuple[int, str]:
+        """Write all of the script's stdout to a file; its size and SHA-256 in hex."""
+        sha, size = hashlib.sha256(), 0
+        while block := self._stdout.read(BLOCK):
+            sha.update(block)
+            size += file.write(block)
+        return size, sha.hexdigest()
 
     def finish(self) -> Result:
         """Close stdin, read the rest, wait for the end."""

@@ -5,6 +5,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
+from mlops_install.backupsettings import Backup
 from mlops_install.connections import Connections
 from mlops_install.section import Name, SecretRef, Section, Url
 from mlops_install.workflowsettings import Models, Pools, Workflows
@@ -198,6 +199,7 @@ class Config(Section):
     pools: Pools = Pools()
     connections: Connections = Connections()
     proxy: Proxy = Proxy()
+    backup: Backup = Backup()
 
 
 def sections() -> Iterator[tuple[str, type[Section]]]:

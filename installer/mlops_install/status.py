@@ -54,7 +54,7 @@ class Status:
 
 def gather(host: Host, context: Context) -> Status:
     """Ask the server."""
-    version, units, jobs, tasks, disk, runs, release, environments = probe.ask(
+    version, units, jobs, tasks, disk, runs, release, environments, backups = probe.ask(
         host, _scripts(context)
     )
     facts = context.facts
@@ -70,6 +70,7 @@ def gather(host: Host, context: Context) -> Status:
         *_workflows(release.text),
         *(_environment(line) for line in environments.text.splitlines() if line.strip()),
         *(_disk(line) for line in disk.text.splitlines() if line.strip()),
+        _backup(backups.text),
         Line("last run", runs.text.strip() or "never"),
     ]
     return Status(tuple(lines))
@@ -97,6 +98,8 @@ def _scripts(context: Context) -> list[str]:
         f"! grep -qs ^repository /etc/mlops/workflows.toml || {PROGRAM} workflows status --json",
         "for f in /opt/mlops/envs/*/current/.mlops/ready.json; do"
         " [ ! -f $f ] || tr -d '\\n' < $f; echo; done",
+        "ls /var/lib/mlops/backups 2>/dev/null | grep -E '[.]tar([.]age|[.]gpg)?$' | tail -1\n"
+        "systemctl is-failed mlops-backup.service; true",
     ]
 
 
@@ -128,6 +131,12 @@ def _environment(line: str) -> Line:
         f" {found['bytes'] // 2**20} MiB"
     )
     return Line(f"environment {found['model']}", words, True)
+
+
+def _backup(text: str) -> Line:
+    *names, state = text.split() or ["unknown"]
+    failed = ", and the last try failed: `journalctl -u mlops-backup`" if state == "failed" else ""
+    return Line("last backup", (names[0] if names else "none yet") + failed, not failed)
 
 
 def _disk(line: str) -> Line:

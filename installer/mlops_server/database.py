@@ -3,6 +3,7 @@
 Runs as root; PostgreSQL is spoken to as user postgres over its socket.
 """
 
+import contextlib
 import os
 import subprocess
 from collections.abc import Iterator
@@ -14,7 +15,13 @@ from mlops_server.errors import EnvError
 NAME = "airflow"
 OWNER = "airflow"
 PSQL = ("psql", "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1")
+# A session's settings decide how a row reads as text, and two servers may differ in them.
 TABLES = """\
+set timezone = 'UTC';
+set datestyle = 'ISO, YMD';
+set intervalstyle = 'postgres';
+set bytea_output = 'hex';
+set extra_float_digits = 1;
 select format('select %L, count(*), coalesce(sum(hashtextextended(t::text, 0)::numeric), 0)'
   ' from %I.%I t', n.nspname || '.' || c.relname, n.nspname, c.relname)
   from pg_class c join pg_namespace n on n.oid = c.relnamespace
@@ -105,6 +112,21 @@ def rename(old: str, new: str) -> None:
     )
 
 
+def swap(*renames: tuple[str, str]) -> None:
+    """Rename databases, all of them or none; who is connected is thrown out. Raises `EnvError`."""
+    names = ", ".join(f"'{old}'" for old, _ in renames)
+    text = f"select pg_terminate_backend(pid) from pg_stat_activity where datname in ({names});\n"
+    steps = "".join(f'alter database "{old}" rename to "{new}";\n' for old, new in renames)
+    psql(f"{text}begin;\n{steps}commit")
+
+
+def heads(database: str = NAME) -> dict[str, str]:
+    """The versions of its schema: table of alembic -> version; empty when there is none."""
+    found = "select tablename from pg_tables where tablename ~ '^alembic_version'"
+    tables = psql(f"{found} order by 1", database).split()
+    return {t: psql(f'select version_num from "{t}"', database).strip() for t in tables}
+
+
 def fingerprint(database: str = NAME) -> Fingerprint:
     """What is in it, to be compared with another one's."""
     return _parsed(psql(TABLES, database))
@@ -126,8 +148,6 @@ def _snapshot(database: str) -> Iterator[tuple[str, "_Taker"]]:
     ) as session:
         taker = _Taker(session)
         name = taker.ask("begin isolation level repeatable read;\nselect pg_export_snapshot();\n")
-        if not name:
-            raise EnvError(f"the database {database} does not answer", fix=LOG)
         yield name[0], taker
 
 
@@ -141,18 +161,17 @@ class _Taker:
         return _parsed("\n".join(self.ask(TABLES)))
 
     def ask(self, text: str) -> list[str]:
-        """The lines that some SQL prints; fewer when the session ends before."""
-        if self.session.stdin is None or self.session.stdout is None:
-            return []
-        self.session.stdin.write(f"{text}\\echo end of answer\n")
-        self.session.stdin.flush()
-        lines = iter(self.session.stdout.readline, "")
-        found = []
-        for line in lines:
-            if line == "end of answer\n":
-                break
-            found.append(line.rstrip("\n"))
-        return found
+        """The lines that some SQL prints. Raises `EnvError` when the session ends before."""
+        found: list[str] = []
+        if self.session.stdin is not None and self.session.stdout is not None:
+            with contextlib.suppress(BrokenPipeError):
+                self.session.stdin.write(f"{text}\\echo end of answer\n")
+                self.session.stdin.flush()
+            for line in iter(self.session.stdout.readline, ""):
+                if line == "end of answer\n":
+                    return found
+                found.append(line.rstrip("\n"))
+        raise EnvError("the database does not answer, or not to the end", fix=LOG)
 
 
 def _parsed(text: str) -> Fingerprint:

@@ -108,6 +108,21 @@ class Layout:
         return self.root / "etc/mlops/secrets/git-credentials"
 
     @property
+    def backups(self) -> Path:
+        """Backups, for root only."""
+        return self.root / "var/lib/mlops/backups"
+
+    @property
+    def backup_config(self) -> Path:
+        """How many backups are kept, how they are encrypted, and what is in them."""
+        return self.root / "etc/mlops/backup.toml"
+
+    @property
+    def backup_passphrase(self) -> Path:
+        """What backups are encrypted with, when it is a passphrase."""
+        return self.root / "etc/mlops/secrets/backup_passphrase"
+
+    @property
     def protocols(self) -> tuple[str, ...]:
         """What Git may speak; files of this machine in tests only."""
         return ("ssh", "https") if self.root == Path("/") else ("ssh", "https", "file")

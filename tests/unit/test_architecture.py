@@ -16,7 +16,7 @@ CODE = sorted(
     and "mlops_install/roles" not in str(p)
 )
 TREES = {str(p.relative_to(ROOT)): ast.parse(p.read_text()) for p in CODE}
-COMMAND_LINE = ("boxcli", "cli", "envcli", "options", "uninstallcli", "workflowscli")
+COMMAND_LINE = ("backupcli", "boxcli", "cli", "envcli", "options", "uninstallcli", "workflowscli")
 DOORS = {  # what may be imported where, and nowhere else
     "fabric": {"installer/mlops_install/sshlogin.py"},
     "paramiko": {"installer/mlops_install/sshlogin.py"},

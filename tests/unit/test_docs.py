@@ -39,7 +39,11 @@ channel_user = "mlops"
 [workflows]
 repository = "https://git.example.org/team/forecasts.git"
 user = "deploy"
+
+[backup]
+age_recipient = "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p"
 """
+PASSPHRASE = '[backup]\npassphrase = { env = "HUSH" }\n'
 GIVEN = context.Given(
     ca_bundle="-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n",
     certificate="certificate",
@@ -81,7 +85,11 @@ def contexts() -> list[context.Context]:
             "192.0.2.7",
         )
         for version in ("12", "13")
-        for wanted, given in (("", context.Given()), (EVERYTHING, GIVEN))
+        for wanted, given in (
+            ("", context.Given()),
+            (EVERYTHING, GIVEN),
+            (PASSPHRASE, context.Given(backup_passphrase=SecretStr("hush"))),
+        )
     ]
 
 

@@ -1,0 +1,90 @@
+"""Backups of a server: made there, fetched from there."""
+
+import io
+import json
+from pathlib import Path
+from typing import IO
+
+from mlops_install import actions, report
+from mlops_install.actions import OK, Options
+from mlops_install.context import Given
+from mlops_install.errors import ApplyError, ConfigError
+from mlops_install.host import Host
+from mlops_install.resources.environment import PROGRAM
+from mlops_install.session import Result
+from mlops_install.shell import sh
+
+FOLDER = "/var/lib/mlops/backups"
+BUSY = "mkdir -p /run/mlops-install; exec 9>/run/mlops-install/busy; flock -s 9"
+"""Who holds this is waited for by the next run, when the connection breaks."""
+
+
+def create(options: Options, to: Path | None) -> int:
+    """Make a backup; its name on stdout, or its path here when it is fetched."""
+    with actions.reach(options, given=Given()) as (server, _):
+        found = json.loads(mlops(server, "create"))
+        path = download(server, found["name"], to) if to else None
+    if options.as_json:
+        report.result(found | ({"path": str(path)} if path else {}))
+    else:
+        report.line(str(path or found["name"]))
+    return OK
+
+
+def fetch(options: Options, name: str, to: Path) -> int:
+    """Fetch a backup; its path on stdout."""
+    with actions.reach(options, given=Given()) as (server, _):
+        report.line(str(download(server, name, to)))
+    return OK
+
+
+def mlops(server: Host, *words: str, secret: str = "", file: IO[bytes] | None = None) -> str:
+    """Run the server's `mlops backup`; the last line that it printed. Raises `ApplyError`.
+
+    The secret, or the file, goes to its stdin.
+    """
+    command = sh(PROGRAM, "backup", *words)
+    script = f"{BUSY}\n[ -x {PROGRAM} ] || exit 127\n{command} 2>&1 9>&-"
+    with server.open(script) as session:
+        session.pump(file or io.BytesIO(secret.encode()))
+        done = session.finish()
+    lines = done.stdout.splitlines()
+    if done.code:
+        raise _problem(server, words[0], Result(done.stdout, done.stderr, done.code))
+    for line in lines[:-1]:
+        report.say(line)
+    return lines[-1] if lines else ""
+
+
+def _problem(server: Host, word: str, done: Result) -> ApplyError:
+    if done.code == 127:
+        fix = f"`mlops-install apply {server.address}`"
+        return ApplyError(f"{server.address} is not set up", fix=fix)
+    lines = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]
+    at = next((i for i, line in enumerate(lines) if line.startswith("mlops: ")), None)
+    fixes = [line.removeprefix("fix: ") for line in lines if line.startswith("fix: ")]
+    message = f"backup {word} failed" if at is None else lines[at].removeprefix("mlops: ")
+    details = lines[-20:] if at is None else lines[at + 1 :]
+    detail = "\n".join(line for line in details if not line.startswith("fix: "))
+    return ApplyError(message, detail=detail, fix=fixes[-1] if fixes else "")
+
+
+def download(server: Host, name: str, to: Path) -> Path:
+    """Fetch an archive and compare it with its note; where it is. Raises `MlopsError`."""
+    about = json.loads(mlops(server, "note", name))
+    to.mkdir(parents=True, exist_ok=True)
+    path = to / Path(str(about["name"])).name
+    read = sh("cat", f"{FOLDER}/{path.name}")
+    fresh = path.with_name(f"{path.name}.part")
+    try:
+        with server.open(read) as session, fresh.open("wb") as out:
+            fresh.chmod(0o600)
+            size, sha256 = session.save(out)
+        if (size, sha256) != (about["size"], about["sha256"]):
+            raise ApplyError(f"{path.name} did not arrive whole", fix="run it again")
+        fresh.replace(path)
+    except OSError as error:
+        raise ConfigError(f"cannot write {path}: {error.strerror}", fix="make room") from error
+    finally:
+        fresh.unlink(missing_ok=True)
+    return path

@@ -1,0 +1,171 @@
+"""The folder of backups: names, the note beside each, which of them go, the lock.
+
+<UTC time>-<kind>.tar[.age|.gpg]      an archive; under this name only when it was proved
+<the same>.json                       its note: size, digest, what is in it
+.work, .restore, *.new                of a command that runs, or that was killed
+"""
+
+import hashlib
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from mlops_server.errors import EnvError
+from mlops_server.layout import Layout
+from mlops_server.store import held
+
+KINDS = ("manual", "timer", "upgrade", "restore", "uploaded")
+REGULAR = ("manual", "timer")
+NAME = re.compile(rf"(\d{{8}}T\d{{6}}Z)-({'|'.join(KINDS)})\.tar(?:\.(age|gpg))?")
+TIME = "%Y%m%dT%H%M%SZ"
+SPARED = timedelta(days=7)
+"""How long those stay that were made before an upgrade or a restore, or brought here."""
+FORGOTTEN = timedelta(hours=1)
+"""When what was unpacked and never restored goes."""
+BLOCK = 1 << 20
+
+
+@dataclass(frozen=True)
+class Archive:
+    """One backup. `seal`: age, gpg or empty; `good`: it has a note, and the size that it tells."""
+
+    name: str
+    made: datetime
+    kind: str
+    seal: str
+    size: int
+    good: bool
+    note: dict[str, Any]
+
+
+def name(made: datetime, kind: str, seal: str) -> str:
+    """The name of an archive."""
+    return f"{made.astimezone(UTC):{TIME}}-{kind}.tar{'.' if seal else ''}{seal}"
+
+
+def archives(layout: Layout) -> list[Archive]:
+    """Every backup, the newest first."""
+    found = layout.backups.iterdir() if layout.backups.is_dir() else ()
+    read = [_read(path, match) for path in found if (match := NAME.fullmatch(path.name))]
+    return sorted(read, key=lambda one: one.name, reverse=True)
+
+
+def _read(path: Path, match: re.Match[str]) -> Archive:
+    made = datetime.strptime(match[1], TIME).replace(tzinfo=UTC)
+    size = path.stat().st_size
+    try:
+        note = json.loads(note_path(path).read_bytes())
+    except (OSError, ValueError):
+        note = {}
+    good = note.get("size") == size
+    return Archive(path.name, made, match[2], match[3] or "", size, good, note)
+
+
+def note_path(archive: Path) -> Path:
+    """The note beside an archive."""
+    return archive.with_name(f"{archive.name}.json")
+
+
+def find(layout: Layout, wanted: str) -> Path:
+    """The archive of this name, or `latest`. Raises `EnvError`."""
+    names = [one.name for one in archives(layout)]
+    if wanted == "latest" and names:
+        return layout.backups / names[0]
+    if wanted in names:
+        return layout.backups / wanted
+    known = "; there are none yet" if not names else f"; the newest is {names[0]}"
+    raise EnvError(f"there is no backup {wanted}{known}", fix="`mlops backup list`")
+
+
+def doomed(found: Sequence[Archive], keep: int, now: datetime) -> list[Archive]:
+    """Those that go: all but the `keep` newest good ones, and but young ones of other kinds.
+
+    The newest good one never goes.
+    """
+    newest = sorted(found, key=lambda one: one.name, reverse=True)
+    good = [one for one in newest if one.good]
+    kept = [one for one in good if one.kind in REGULAR][:keep]
+    oldest = kept[-1].name if len(kept) == keep else ""
+    return [
+        one
+        for one in newest
+        if one not in good[:1]
+        and (one.name < oldest if one.kind in REGULAR else now - one.made > SPARED)
+    ]
+
+
+def remove(path: Path) -> None:
+    """Remove an archive, then its note."""
+    path.unlink(missing_ok=True)
+    note_path(path).unlink(missing_ok=True)
+
+
+def publish(fresh: Path, path: Path, note: dict[str, Any]) -> None:
+    """Give a finished archive its name. It and its note are on the disk when this returns."""
+    place = note_path(path)
+    with open(os.open(place, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+        file.write(json.dumps(note) + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+    flush(fresh)
+    fresh.rename(path)
+    flush(path.parent)
+
+
+def flush(path: Path) -> None:
+    """Have a file, or the names in a folder, on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sha256(path: Path) -> str:
+    """The digest of a file, in hex."""
+    sha = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(BLOCK):
+            sha.update(block)
+    return sha.hexdigest()
+
+
+@contextmanager
+def locked(layout: Layout) -> Iterator[None]:
+    """One command at a time that makes or brings back. Raises `EnvError`."""
+    layout.backups.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with held(layout.backups / ".lock", wait=False) as mine:
+        if not mine:
+            raise EnvError("another backup or restore is at work", fix="try again when it is done")
+        yield
+
+
+def tidy(layout: Layout, now: datetime) -> None:
+    """Remove what killed commands left: half archives, parts in plain text, notes of nothing."""
+    shutil.rmtree(work(layout), ignore_errors=True)
+    if stage(layout).is_dir():
+        age = now - datetime.fromtimestamp(stage(layout).stat().st_mtime, UTC)
+        if age > FORGOTTEN:
+            shutil.rmtree(stage(layout))
+    for path in layout.backups.glob("*.new"):
+        path.unlink()
+    for path in layout.backups.glob("*.json"):
+        if not path.with_suffix("").exists():
+            path.unlink()
+
+
+def work(layout: Layout) -> Path:
+    """Where the parts of an archive are made."""
+    return layout.backups / ".work"
+
+
+def stage(layout: Layout) -> Path:
+    """Where the parts of an archive wait for their restore."""
+    return layout.backups / ".restore"

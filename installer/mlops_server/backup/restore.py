@@ -1,0 +1,180 @@
+"""Bring a backup back. Everything is made aside and compared; then one short switch.
+
+unpack    the archive, decrypted and read to its end        services run
+restore   dumps into databases beside, compared             services run
+          services stop, the present state becomes a backup
+          switch.json is written: from here on it only goes forward
+          files put back, databases renamed in one transaction
+rebuild   environments and models in service
+"""
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from mlops_server import database
+from mlops_server.backup import archive, folder, parts, putback, seal, units
+from mlops_server.errors import EnvError
+from mlops_server.layout import Layout
+
+Say = Callable[[str], None]
+DRAIN = 60
+
+
+def unpack(layout: Layout, name: str, secret: bytes, say: Say) -> parts.Manifest:
+    """Read an archive, decrypted, into the stage; its manifest. Raises `EnvError`."""
+    path = folder.find(layout, name)
+    kind = path.suffix.removeprefix(".") if path.suffix != ".tar" else ""
+    if kind == "gpg" and not secret and layout.backup_passphrase.exists():
+        secret = layout.backup_passphrase.read_bytes()
+    with folder.locked(layout):
+        resume(layout, say)
+        _forget(layout)
+        stage = folder.stage(layout)
+        stage.mkdir(mode=0o700)
+        try:
+            with seal.reader(path, kind, secret) as source:
+                return parts.read(source, stage)
+        except BaseException:
+            discard(layout)
+            raise
+
+
+def _forget(layout: Layout) -> None:
+    """Remove what an earlier restore left before its switch."""
+    discard(layout)
+    for name in parts.DATABASES:
+        database.drop(_aside(name))
+
+
+def discard(layout: Layout) -> None:
+    """Remove what was unpacked."""
+    shutil.rmtree(folder.stage(layout), ignore_errors=True)
+
+
+def restore(layout: Layout, say: Say, *, save: bool = True, drain: int = DRAIN) -> None:
+    """Bring back what is unpacked. Raises `EnvError`; before the switch nothing is changed."""
+    if archive.upgrading(layout):
+        raise EnvError("an upgrade is under way", fix="`mlops-install apply` ends it")
+    with folder.locked(layout):
+        if resume(layout, say):
+            return
+        stage = folder.stage(layout)
+        manifest = _unpacked(stage)
+        _load(stage, manifest, say)
+        _extract(stage / parts.FILES, stage / "files")
+        running = units.running()
+        try:
+            say("stopping Airflow")
+            units.stop(drain, say)
+            if save and database.exists(database.NAME):
+                os.utime(stage)  # or it counts as forgotten
+                say("the present state becomes a backup")
+                archive.make(layout, "restore", say)
+        except BaseException:
+            units.start(running)
+            _forget(layout)
+            raise
+        _write(stage / "switch.json", {"units": running})
+        resume(layout, say)
+
+
+def _unpacked(stage: Path) -> parts.Manifest:
+    try:
+        found: parts.Manifest = json.loads((stage / parts.MANIFEST).read_bytes())
+    except FileNotFoundError:
+        fix = "`mlops backup unpack NAME` first"
+        raise EnvError("nothing is unpacked", fix=fix) from None
+    return found
+
+
+def _aside(name: str) -> str:
+    return f"{name}_restored"
+
+
+def _before(name: str) -> str:
+    return f"{name}_replaced"
+
+
+def _load(stage: Path, manifest: parts.Manifest, say: Say) -> None:
+    """Dumps become databases beside the present ones; the dumps go."""
+    for name, wanted in manifest["databases"].items():
+        dump = stage / f"{name}.dump"
+        if dump.exists():
+            database.drop(_aside(name))
+            parts.compare(dump, _aside(name), name, wanted)
+            dump.unlink()
+            say(f"database {name}: loaded aside, as it was when the backup was made")
+        elif not database.exists(_aside(name)):
+            raise EnvError("what was unpacked is not whole", fix="`mlops backup unpack NAME` again")
+
+
+def _extract(source: Path, target: Path) -> None:
+    target.mkdir(mode=0o700, exist_ok=True)
+    words = ["tar", "--extract", "--gzip", "--same-permissions", "--same-owner"]
+    words += ["--directory", str(target), "--file", str(source)]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise EnvError(f"{source.name} cannot be unpacked", detail=done.stderr, fix="make room")
+
+
+def resume(layout: Layout, say: Say) -> bool:
+    """Finish the switch that was begun, if one was; whether one was. Raises `EnvError`."""
+    stage = folder.stage(layout)
+    order = stage / "switch.json"
+    if not order.exists():
+        return False
+    manifest = _unpacked(stage)
+    found: dict[str, Any] = json.loads(order.read_bytes())
+    if units.running():  # the machine started anew meanwhile
+        units.stop(DRAIN, say)
+    putback.files(layout, stage / "files")
+    _swap(list(manifest["databases"]))
+    if manifest["data"]:
+        putback.data(layout, stage / parts.DATA)
+    putback.services_aside(layout, stage)
+    order.unlink()
+    folder.flush(stage)
+    for name in manifest["databases"]:
+        database.drop(_before(name))
+    shutil.rmtree(stage / "files")
+    for path in stage.glob("*.tar.gz"):
+        path.unlink()
+    say(f"the state of {manifest['made']} is back")
+    _start(layout, manifest, found["units"], say)
+    units.reload_proxy()
+    return True
+
+
+def _swap(names: list[str]) -> None:
+    """The databases that were loaded take their places, all at once."""
+    ready = [name for name in names if database.exists(_aside(name))]
+    for name in ready:
+        database.drop(_before(name))
+    there = [(name, _before(name)) for name in ready if database.exists(name)]
+    if ready:
+        database.swap(*there, *((_aside(name), name) for name in ready))
+
+
+def _start(layout: Layout, manifest: parts.Manifest, names: list[str], say: Say) -> None:
+    """Only if this Airflow knows the schema; else `apply` migrates first."""
+    if manifest["airflow"] == parts.server(layout)["airflow"]:
+        units.start(names)
+        say("Airflow is started")
+    else:
+        say(f"Airflow stays down: the backup is of {manifest['airflow']}; `mlops-install apply`")
+
+
+def _write(path: Path, value: dict[str, Any]) -> None:
+    fresh = path.with_name(f"{path.name}.new")
+    with fresh.open("w") as file:
+        file.write(json.dumps(value | {"at": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"}))
+        file.flush()
+        os.fsync(file.fileno())
+    fresh.rename(path)
+    folder.flush(path.parent)

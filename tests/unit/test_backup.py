@@ -1,0 +1,344 @@
+"""Backups without a server: names, what goes, archives and their damage, encryption, put back."""
+
+import io
+import json
+import os
+import shutil
+import tarfile
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from mlops_install import restoring
+from mlops_install.config import parse
+from mlops_install.errors import ConfigError
+from mlops_server import database
+from mlops_server.backup import config, folder, parts, putback, rebuild, seal
+from mlops_server.backup.config import Config
+from mlops_server.errors import EnvError
+from mlops_server.layout import Layout
+
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+
+def one(days: float, kind: str = "timer", good: bool = True) -> folder.Archive:
+    made = NOW - timedelta(days=days)
+    return folder.Archive(folder.name(made, kind, ""), made, kind, "", 1, good, {})
+
+
+def gone(*found: folder.Archive, keep: int = 2) -> list[float]:
+    """Age in days of those that go."""
+    return [(NOW - a.made) / timedelta(days=1) for a in folder.doomed(found, keep, NOW)]
+
+
+# --- which go -----------------------------------------------------------------------------
+
+
+def test_the_newest_are_kept():
+    assert gone(one(1), one(2), one(3), one(4)) == [3, 4]
+
+
+def test_fewer_than_wanted_all_stay():
+    assert gone(one(1), one(200), keep=3) == []
+
+
+def test_a_damaged_one_does_not_push_a_good_one_out():
+    assert gone(one(1, good=False), one(2), one(3), one(4, good=False), one(5)) == [4, 5]
+
+
+def test_the_newest_good_one_never_goes():
+    assert gone(one(30, "upgrade"), one(1, good=False)) == []
+    assert gone(one(30, "upgrade"), one(40, "upgrade"), one(1, good=False)) == [40]
+
+
+@pytest.mark.parametrize("kind", ["upgrade", "restore", "uploaded"])
+def test_others_stay_for_days_and_are_not_counted(kind):
+    assert gone(one(0), one(1), one(2), one(3, kind), one(8, kind)) == [2, 8]
+
+
+# --- the folder ---------------------------------------------------------------------------
+
+
+@pytest.fixture
+def layout(tmp_path: Path) -> Layout:
+    made = Layout(tmp_path)
+    made.backups.mkdir(parents=True, mode=0o700)
+    return made
+
+
+def put(layout: Layout, made: datetime, kind: str = "manual", text: bytes = b"x") -> Path:
+    path = layout.backups / folder.name(made, kind, "")
+    fresh = path.with_name(path.name + ".new")
+    fresh.write_bytes(text)
+    folder.publish(fresh, path, {"size": len(text), "sha256": folder.sha256(fresh)})
+    return path
+
+
+def test_a_cut_archive_and_one_without_note_are_not_good(layout):
+    whole, cut, bare = (put(layout, NOW - timedelta(days=n), text=b"text") for n in range(3))
+    cut.write_bytes(b"te")
+    folder.note_path(bare).unlink()
+    assert [(a.name, a.good) for a in folder.archives(layout)] == [
+        (whole.name, True), (cut.name, False), (bare.name, False)
+    ]  # fmt: skip
+    assert folder.note_path(whole).stat().st_mode & 0o077 == 0
+
+
+def test_latest_is_the_newest(layout):
+    with pytest.raises(EnvError, match="none yet"):
+        folder.find(layout, "latest")
+    put(layout, NOW - timedelta(days=1))
+    newest = put(layout, NOW)
+    assert folder.find(layout, "latest") == newest
+    with pytest.raises(EnvError, match=newest.name):
+        folder.find(layout, "../../../etc/passwd")
+
+
+def test_what_a_killed_command_left_goes(layout):
+    kept = put(layout, NOW)
+    folder.work(layout).mkdir()
+    (folder.work(layout) / "airflow.dump").write_bytes(b"plain")
+    (layout.backups / f"{kept.name}.new").write_bytes(b"half")
+    folder.note_path(layout.backups / folder.name(NOW, "timer", "age")).write_text("{}")
+    folder.stage(layout).mkdir()
+    folder.tidy(layout, datetime.now(UTC))
+    names = {path.name for path in layout.backups.iterdir()}
+    assert names == {kept.name, f"{kept.name}.json", ".restore"}
+    folder.tidy(layout, datetime.now(UTC) + timedelta(hours=2))
+    assert not folder.stage(layout).exists()
+
+
+def test_one_at_a_time(layout):
+    with (
+        folder.locked(layout),
+        pytest.raises(EnvError, match="at work"),
+        folder.locked(layout),
+    ):
+        pass
+
+
+def test_settings_are_strict(layout):
+    assert config.read(layout) == Config()
+    layout.backup_config.parent.mkdir(parents=True)
+    layout.backup_config.write_text('keep = 3\nage_recipient = "age1x"\n')
+    assert config.read(layout).seal == "age"
+    for text in ("keep = 0", 'keep = "7"', "keeep = 7", "data = 1", "keep"):
+        layout.backup_config.write_text(text)
+        with pytest.raises(EnvError):
+            config.read(layout)
+
+
+# --- archives -----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def work(tmp_path: Path) -> Path:
+    """Parts as `make` leaves them."""
+    made = tmp_path / "work"
+    made.mkdir()
+    (made / parts.FILES).write_bytes(os.urandom(1000))
+    (made / "airflow.dump").write_bytes(os.urandom(300_000))
+    about = {p.name: {"size": p.stat().st_size, "sha256": folder.sha256(p)} for p in made.iterdir()}
+    manifest = {"format": parts.FORMAT, "parts": about, "databases": {}}
+    (made / parts.MANIFEST).write_text(json.dumps(manifest))
+    return made
+
+
+def written(work: Path) -> bytes:
+    out = io.BytesIO()
+    parts.write(work, out)
+    return out.getvalue()
+
+
+def test_an_archive_reads_back(work, tmp_path):
+    into = tmp_path / "into"
+    into.mkdir()
+    manifest = parts.read(io.BytesIO(written(work)), into)
+    assert manifest == json.loads((work / parts.MANIFEST).read_bytes())
+    assert (into / "airflow.dump").read_bytes() == (work / "airflow.dump").read_bytes()
+    assert {path.stat().st_mode & 0o777 for path in into.iterdir()} == {0o600}
+
+
+@pytest.mark.parametrize("where", [100, 2_000, 150_000, -150_000])
+def test_one_changed_byte_is_found(work, where):
+    data = bytearray(written(work))
+    data[where] ^= 1
+    with pytest.raises(EnvError):
+        parts.read(io.BytesIO(bytes(data)))
+
+
+@pytest.mark.parametrize("length", [0, 10, 512, 5_000, 200_000])
+def test_a_cut_archive_is_found(work, length):
+    with pytest.raises(EnvError):
+        parts.read(io.BytesIO(written(work)[:length]))
+
+
+@pytest.mark.parametrize("name", ["../evil", "/etc/passwd", "other.dump"])
+def test_foreign_members_are_refused(work, name):
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as tar:
+        tar.add(work / parts.MANIFEST, parts.MANIFEST)
+        tar.add(work / "airflow.dump", name)
+    with pytest.raises(EnvError, match="does not belong"):
+        parts.read(io.BytesIO(out.getvalue()))
+
+
+def test_a_later_format_is_refused(work):
+    manifest = json.loads((work / parts.MANIFEST).read_bytes()) | {"format": 2}
+    (work / parts.MANIFEST).write_text(json.dumps(manifest))
+    with pytest.raises(EnvError, match="format 2"):
+        parts.read(io.BytesIO(written(work)))
+
+
+def test_people_get_counts():
+    found = parts.counts({"public.dag_run": "12|-3.5", "public.ab_user": "2|1", "public.x": "1|1"})
+    assert found == {"DAG runs": 12, "users": 2}
+
+
+def test_differences_name_tables():
+    wanted = database._parsed("public.a|1|5\npublic.b|2|6\nnoise\npublic.c_seq|7|t")
+    assert wanted == {"public.a": "1|5", "public.b": "2|6", "public.c_seq": "7|t"}
+    found = {"public.a": "1|5", "public.b": "2|7", "public.d": "0|0"}
+    assert database.differences(wanted, found) == ["public.b", "public.c_seq", "public.d"]
+
+
+# --- encryption ---------------------------------------------------------------------------
+
+
+@pytest.fixture
+def encrypted(layout: Layout, work: Path) -> Path:
+    if not shutil.which("gpg"):
+        pytest.skip("gpg is not installed")
+    layout.backup_passphrase.parent.mkdir(parents=True)
+    layout.backup_passphrase.write_text("open sesame\n")
+    path = layout.backups / folder.name(NOW, "manual", "gpg")
+    with (
+        path.open("wb") as target,
+        seal.writer(layout, Config(passphrase=True), target) as out,
+    ):
+        parts.write(work, out)
+    return path
+
+
+def test_a_passphrase_opens_what_it_closed(encrypted, work):
+    assert restoring.seal(encrypted) == "gpg"
+    assert (work / "airflow.dump").read_bytes()[:64] not in encrypted.read_bytes()
+    with seal.reader(encrypted, "gpg", b"open sesame") as source:
+        assert parts.read(source) == json.loads((work / parts.MANIFEST).read_bytes())
+
+
+@pytest.mark.parametrize("secret", [b"wrong", b""])
+def test_another_passphrase_does_not(encrypted, secret):
+    with (
+        pytest.raises(EnvError, match="passphrase"),
+        seal.reader(encrypted, "gpg", secret) as source,
+    ):
+        parts.read(source)
+
+
+def test_a_changed_encrypted_archive_is_found(encrypted):
+    data = bytearray(encrypted.read_bytes())
+    data[len(data) // 2] ^= 1
+    encrypted.write_bytes(data)
+    with pytest.raises(EnvError), seal.reader(encrypted, "gpg", b"open sesame") as source:
+        parts.read(source)
+
+
+def test_without_room_the_cause_is_told(layout):
+    layout.backup_passphrase.parent.mkdir(parents=True)
+    layout.backup_passphrase.write_text("open sesame\n")
+    closed = Config(passphrase=True)
+
+    def write() -> None:
+        with open("/dev/full", "wb") as full, seal.writer(layout, closed, full) as out:
+            for _ in range(100):
+                out.write(os.urandom(1 << 16))
+
+    with pytest.raises(EnvError, match="cannot encrypt"):
+        write()
+
+
+# --- put back -----------------------------------------------------------------------------
+
+
+def file(path: Path, text: str = "old", mode: int = 0o600) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    path.chmod(mode)
+
+
+@pytest.fixture
+def unpacked(tmp_path: Path) -> Path:
+    tree = tmp_path / "unpacked"
+    file(tree / "etc/mlops/secrets/fernet_key")
+    file(tree / "etc/mlops/secrets/services/churn")
+    file(tree / "etc/mlops/services/churn.3.json", '{"folder": "/srv/x"}')
+    (tree / "etc/mlops/services/churn.sock").symlink_to("/run/mlops/models/churn.3.sock")
+    file(tree / "var/lib/mlops/history.jsonl", "one\ntwo\n")
+    file(tree / "var/lib/mlops/journal.jsonl")
+    file(tree / "var/lib/mlops/server_name", "old.example.org")
+    file(tree / "var/lib/mlops/workflows/state.json")
+    file(tree / "srv/mlops/workflows/releases/abc/dags/a.py", mode=0o644)
+    (tree / "srv/mlops/workflows/current").symlink_to("/srv/mlops/workflows/releases/abc")
+    return tree
+
+
+def test_files_return_and_a_second_time_changes_nothing(layout, unpacked):
+    file(layout.root / "etc/mlops/secrets/fernet_key", "new", 0o644)
+    file(layout.root / "var/lib/mlops/history.jsonl", "two\nthree\n")
+    file(layout.root / "var/lib/mlops/server_name", "new.example.org")
+    for _ in range(2):
+        putback.files(layout, unpacked)
+    root = layout.root
+    assert (root / "etc/mlops/secrets/fernet_key").read_text() == "old"
+    assert (root / "etc/mlops/secrets/fernet_key").stat().st_mode & 0o777 == 0o600
+    assert (root / "etc/mlops/secrets/services/churn").read_text() == "old"
+    assert (root / "var/lib/mlops/history.jsonl").read_text() == "one\ntwo\nthree\n"
+    assert (root / "var/lib/mlops/server_name").read_text() == "new.example.org"
+    assert not (root / "var/lib/mlops/journal.jsonl").exists()
+    assert not (root / "etc/mlops/services").exists()
+    assert os.readlink(layout.current_release) == "/srv/mlops/workflows/releases/abc"
+    assert (root / "var/lib/mlops/workflows/state.json").read_text() == "old"
+    assert not list(root.rglob("*.mlops-new"))
+
+
+def test_workflows_in_force_stay(layout, unpacked):
+    file(layout.releases / "def/dags/b.py")
+    layout.current_release.symlink_to(layout.releases / "def")
+    file(layout.workflows_state / "state.json", "new")
+    putback.files(layout, unpacked)
+    assert layout.current_release.resolve().name == "def"
+    assert (layout.workflows_state / "state.json").read_text() == "new"
+
+
+def test_services_are_remembered_for_later(layout, unpacked):
+    stage = folder.stage(layout)
+    shutil.copytree(unpacked, stage / "files", symlinks=True)
+    putback.services_aside(layout, stage)
+    assert rebuild.in_service(stage / "services") == {"churn": {"folder": "/srv/x"}}
+    assert rebuild.in_service(stage / "nothing") == {}
+
+
+# --- on this side -------------------------------------------------------------------------
+
+
+def test_two_ways_to_encrypt_exclude_each_other():
+    text = f'[backup]\nage_recipient = "age1{"q" * 58}"\npassphrase = {{ env = "X" }}\n'
+    with pytest.raises(ConfigError, match="exclude each other"):
+        parse(text, "t")
+
+
+def test_a_newer_schema_is_refused_before_anything_is_done():
+    wanted = parse("", "t")
+    heads = {"alembic_version": "x"}
+    restoring._check(wanted, {"airflow": wanted.airflow.version, "heads": heads})
+    with pytest.raises(ConfigError, match="no way down"):
+        restoring._check(wanted, {"airflow": "9.0.0", "heads": heads})
+    with pytest.raises(ConfigError, match="does not know"):
+        restoring._check(wanted, {"airflow": "2.10.0", "heads": heads})
+
+
+def test_the_kind_of_a_file_shows_in_its_first_bytes(tmp_path):
+    for head, kind in ((b"age-encryption.org/v1\n", "age"), (b"\x8c\x0d", "gpg"), (b"m", "")):
+        (tmp_path / "file").write_bytes(head)
+        assert restoring.seal(tmp_path / "file") == kind
