@@ -119,7 +119,9 @@ class Postgres(Section):
 class Airflow(Section):
     """Airflow."""
 
-    version: Literal["3.3.2"] = Field("3.3.2", description="Version; there is one lock file each.")
+    version: Literal["3.1.8", "3.2.2", "3.3.1", "3.3.2"] = Field(
+        "3.3.2", description="Version; there is one lock file each."
+    )
     schedulers: int = Field(
         2, ge=1, le=8, description="Schedulers, each with its own tasks (LocalExecutor)."
     )
