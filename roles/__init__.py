@@ -6,7 +6,7 @@ from itertools import chain
 from mlops_install.context import Context
 from mlops_install.plan import Lane, Stage
 from mlops_install.resource import AnyResource
-from mlops_install.roles import airflow, base, models, postgres, proxy, workflows
+from mlops_install.roles import airflow, base, models, postgres, proxy, upgrade, workflows
 
 
 def stages(context: Context) -> tuple[Stage, ...]:
@@ -17,7 +17,11 @@ def stages(context: Context) -> tuple[Stage, ...]:
             (
                 _lane(
                     "base",
-                    chain(base.system(context, packages(context)), models.tools(context)),
+                    chain(
+                        base.system(context, packages(context)),
+                        models.tools(context),
+                        upgrade.guard(context),
+                    ),
                 ),
             ),
         ),

@@ -147,6 +147,12 @@ class Airflow(Section):
         description="Seconds that a scheduler which is stopped (also by a reboot) waits for its"
         " running tasks before they are killed and run again.",
     )
+    when_tasks_outlast: Literal["give-up", "wait", "stop"] = Field(
+        "give-up",
+        description="What an upgrade that changes the database does under --yes when tasks still"
+        " run after drain_timeout: give up and change nothing, wait without end, or stop them;"
+        " those that are stopped run again afterwards.",
+    )
     admin_user: Name = Field("admin", description="First user; the password is made on the server.")
     admin_email: str = Field("admin@localhost", description="Its e-mail address.")
     log_days: int = Field(30, ge=1, description="Days to keep the logs of tasks.")
