@@ -3,11 +3,11 @@
 from pathlib import Path
 from typing import Any
 
-from airflow.dag_processing.bundles import base
+from airflow.dag_processing.bundles.base import BaseDagBundle, BundleVersion
 from mlops_server.layout import Layout
 
 
-class ReleaseBundle(base.BaseDagBundle):
+class ReleaseBundle(BaseDagBundle):
     """The DAGs of the release in force, or of the release that a run is pinned to.
 
     A version is the name of a release's folder. Nothing is fetched: root puts releases there.
@@ -28,10 +28,9 @@ class ReleaseBundle(base.BaseDagBundle):
         if self.version is None:
             self._release = self._current()
 
-    def get_current_version(self) -> Any:
-        """The release that `path` is in; Airflow before 3.3 wants it as text."""
-        version = getattr(base, "BundleVersion", None)
-        return version(version=self._release) if version else self._release
+    def get_current_version(self) -> BundleVersion:
+        """The release that `path` is in."""
+        return BundleVersion(version=self._release)
 
     @property
     def path(self) -> Path:
