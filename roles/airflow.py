@@ -1,9 +1,9 @@
 """Airflow: its Python environment, configuration, database contents and services."""
 
-import json
 from collections.abc import Iterator
 
-from mlops_install import connections, locks
+from mlops_install import connections
+from mlops_install.airflowversion import AirflowVersion, airflow_version
 from mlops_install.context import Context
 from mlops_install.digest import short
 from mlops_install.render import render
@@ -27,7 +27,7 @@ def packages(_: Context) -> tuple[str, ...]:
 
 def venv_path(context: Context) -> str:
     """The generation that today's lock and the server's Python make."""
-    text = locks.read(f"airflow-{context.config.airflow.version}.txt")
+    text = _version(context).requirements
     return f"/opt/mlops/airflow/{short(text, PYTHON[context.facts.os_version])}"
 
 
@@ -40,8 +40,7 @@ def environment(context: Context) -> Iterator[AnyResource]:
         ("/opt/mlops/lib/airflow_config", 0o755, "root"),
     ):
         yield Directory(path, mode, owner, owner)
-    text = locks.read(f"airflow-{context.config.airflow.version}.txt")
-    yield Venv(venv_path(context), text, UV, NETWORK)
+    yield Venv(venv_path(context), _version(context).requirements, UV, NETWORK)
     python = PYTHON[context.facts.os_version]
     site = f"{venv_path(context)}/lib/python{python}/site-packages"
     yield File(f"{site}/mlops.pth", f"{CODE}/current\n")
@@ -56,11 +55,10 @@ def configuration(context: Context) -> Iterator[AnyResource]:
     yield File("/etc/mlops/airflow.cfg", _cfg(context), 0o640, group="airflow")
     yield from _helpers()
     yield from _units(context)
-    heads = json.loads(locks.read(f"airflow-{context.config.airflow.version}.json"))
     yield Contents(
         python=f"{venv_path(context)}/bin/python",
         setup="/opt/mlops/lib/setup_airflow.py",
-        heads={key: value for key, value in heads.items() if key.startswith("alembic")},
+        heads=_version(context).heads,
         users=(
             User(context.config.airflow.admin_user, "Admin", context.config.airflow.admin_email,
                  "admin_password"),
@@ -86,8 +84,12 @@ def services(context: Context) -> Iterator[AnyResource]:
     )
 
 
+def _version(context: Context) -> AirflowVersion:
+    return airflow_version(context.config.airflow.version)
+
+
 def _cfg(context: Context) -> str:
-    return render(
+    text = render(
         "airflow/airflow.cfg",
         parallelism=context.sizing.parallelism,
         api_workers=context.sizing.api_workers,
@@ -96,6 +98,7 @@ def _cfg(context: Context) -> str:
         timezone=context.config.base.timezone,
         xcom_threshold=context.config.airflow.xcom_threshold,
     )
+    return _version(context).configuration(text)
 
 
 def _helpers() -> Iterator[AnyResource]:
