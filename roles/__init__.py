@@ -1,6 +1,6 @@
 """The order of work: stages one after another, the lanes of a stage side by side."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from itertools import chain
 
 from mlops_install.context import Context
@@ -12,19 +12,7 @@ from mlops_install.roles import airflow, base, models, postgres, proxy, upgrade,
 def stages(context: Context) -> tuple[Stage, ...]:
     """Everything that is wanted of the server."""
     return (
-        Stage(
-            "prepare",
-            (
-                _lane(
-                    "base",
-                    chain(
-                        base.system(context, packages(context)),
-                        models.tools(context),
-                        upgrade.guard(context),
-                    ),
-                ),
-            ),
-        ),
+        Stage("prepare", (_lane("base", _prepare(context)),)),
         Stage(
             "build",
             (
@@ -52,6 +40,12 @@ def stages(context: Context) -> tuple[Stage, ...]:
             (_lane("airflow", chain(airflow.services(context), workflows.first_pull(context))),),
         ),
     )
+
+
+def _prepare(context: Context) -> Iterator[AnyResource]:
+    yield from base.system(context, packages(context))
+    yield from models.tools(context)
+    yield from upgrade.guard(context)
 
 
 def packages(context: Context) -> tuple[str, ...]:

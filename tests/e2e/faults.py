@@ -23,10 +23,12 @@ WRAPPER = (
 BOOM = """\
 create function boom() returns event_trigger language plpgsql as
   $$ begin raise exception 'the migration meets a wall'; end $$;
-create event trigger boom on ddl_command_start when tag in ('ALTER TABLE') execute function boom();
+create event trigger boom on ddl_command_start when tag in ('ALTER TABLE')
+  execute function boom();
 """
 NEW = (
-    'n=$(ls -d /opt/mlops/airflow/*/ | grep -v "$(readlink /opt/mlops/airflow/current)/" | head -1)'
+    "n=$(grep -l '^apache-airflow==3.3.2' /opt/mlops/airflow/*/requirements.txt"
+    " | grep -v /current/); n=${n%/requirements.txt}"
 )
 ERRORS = {
     # name: (done before, undone after, what the message says)

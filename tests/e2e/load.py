@@ -74,7 +74,8 @@ select dag_id, run_id, task_id, map_index, try_number, state, start_date from ta
 select dag_id, run_id, run_type, state from dag_run where end_date < to_timestamp({until})
   order by 1, 2;
 select x.dag_id, x.run_id, x.task_id, x.key, x.value::text from xcom x
-  join dag_run r using (dag_id, run_id) where r.end_date < to_timestamp({until}) order by 1, 2, 3, 4;
+  join dag_run r using (dag_id, run_id) where r.end_date < to_timestamp({until})
+  order by 1, 2, 3, 4;
 """
 KEPT = """\
 select 'user', u.username, u.email, u.password, r.name from ab_user u

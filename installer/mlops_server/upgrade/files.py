@@ -6,6 +6,7 @@ import re
 import shutil
 import tarfile
 from collections.abc import Iterator
+from glob import glob
 from pathlib import Path
 
 from mlops_server.workflows.state import sync
@@ -28,8 +29,8 @@ def paths(root: Path) -> Iterator[str]:
     """Regular files and links that belong to the archive, relative to the root, sorted."""
     found: set[str] = set()
     for pattern in SAVED:
-        for path in root.glob(pattern):
-            found |= {str(p.relative_to(root)) for p in _below(path)}
+        for name in glob(pattern, root_dir=root):
+            found |= {str(p.relative_to(root)) for p in _below(root / name)}
     return iter(sorted(name for name in found if not LEFT.match(name)))
 
 
