@@ -4,7 +4,6 @@ Every step may be broken off anywhere, and repeated.
 """
 
 import time
-from contextlib import suppress
 
 from mlops_server import database
 from mlops_server.upgrade import files, services, tasks
@@ -81,8 +80,8 @@ def start(store: Store, state: State, say: Say) -> None:
         message += f"; after {PATIENCE} s no sign of life of {left} yet"
     if state.kind == "rollback":
         _forget(store)
-    with suppress(FileNotFoundError):
-        store.dump.unlink()
+    for name in ("airflow.dump", "files.tar", "saved.json"):
+        (store.folder / name).unlink(missing_ok=True)
     say(message)
     store.end(state, "returned", message)
 
