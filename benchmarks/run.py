@@ -134,7 +134,7 @@ def _use(server: Server, *, defaults: bool) -> None:
     if defaults:
         drop = "".join(f" -e '/^{key} =/d'" for key in OURS)
         server.ssh(f"sed -i {drop} /etc/mlops/airflow.cfg")  # the defaults are 32 and 5
-        server.ssh("systemctl restart airflow-api-server 'airflow-scheduler@*'")
+        server.ssh("systemctl restart 'airflow-api-server@*' 'airflow-scheduler@*'")
     else:
         server.apply()
     wait_for(lambda: answers(server), "Airflow", 120)

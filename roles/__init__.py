@@ -32,13 +32,9 @@ def stages(context: Context) -> tuple[Stage, ...]:
             (
                 _lane("airflow", airflow.configuration(context)),
                 _lane("workflows", chain(workflows.pull(context), workflows.switch(context))),
-                _lane("proxy", proxy.site(context)),
             ),
         ),
-        Stage(
-            "start",
-            (_lane("airflow", chain(airflow.services(context), workflows.first_pull(context))),),
-        ),
+        Stage("start", (_lane("airflow", _start(context)),)),
     )
 
 
@@ -46,6 +42,13 @@ def _prepare(context: Context) -> Iterator[AnyResource]:
     yield from base.system(context, packages(context))
     yield from models.tools(context)
     yield from upgrade.guard(context)
+
+
+def _start(context: Context) -> Iterator[AnyResource]:
+    yield from airflow.api_server(context)
+    yield from proxy.site(context)
+    yield from airflow.services(context)
+    yield from workflows.first_pull(context)
 
 
 def packages(context: Context) -> tuple[str, ...]:

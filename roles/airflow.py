@@ -9,6 +9,7 @@ from mlops_install.digest import short
 from mlops_install.render import render
 from mlops_install.resource import AnyResource
 from mlops_install.resources.airflow import Answers, Contents, User
+from mlops_install.resources.apiserver import READY, SLOTS, ApiServer, Former
 from mlops_install.resources.file import Directory, File, Link
 from mlops_install.resources.systemd import Services, UnitFile
 from mlops_install.resources.venv import Venv
@@ -17,7 +18,14 @@ from mlops_install.roles.base import NETWORK
 from mlops_install.roles.models import CODE, UV
 
 PYTHON = {"12": "3.11", "13": "3.13"}
-UNITS = ("airflow-api-server", "airflow-dag-processor", "airflow-triggerer")
+API_SERVER, SCHEDULER = "airflow-api-server@.service", "airflow-scheduler@.service"
+DAG_PROCESSOR, TRIGGERER = "airflow-dag-processor.service", "airflow-triggerer.service"
+NOT_READ = {  # settings in airflow.cfg that a service does not read; it reads all others
+    API_SERVER: {"parallelism", "xcom_threshold"},
+    DAG_PROCESSOR: {"parallelism", "xcom_threshold", "api_workers", "drain_timeout_seconds"},
+    TRIGGERER: {"parallelism", "api_workers", "drain_timeout_seconds"},
+    SCHEDULER: {"api_workers"},
+}
 
 
 def packages(_: Context) -> tuple[str, ...]:
@@ -68,19 +76,26 @@ def configuration(context: Context) -> Iterator[AnyResource]:
     )  # fmt: skip
 
 
+def api_server(context: Context) -> Iterator[AnyResource]:
+    """The API server, before what must find it."""
+    workers = context.sizing.api_workers
+    yield ApiServer(_inputs(context, API_SERVER), workers)
+    yield Former(proxy.SITE, workers)
+
+
 def services(context: Context) -> Iterator[AnyResource]:
-    """Everything runs, from today's inputs, and answers."""
+    """Everything runs, from today's inputs, and answers. Schedulers come last, one by one."""
     number = context.config.airflow.schedulers
     schedulers = [f"airflow-scheduler@{i}.service" for i in range(1, number + 1)]
-    inputs = {f"{unit}.service": _inputs(context, f"{unit}.service") for unit in UNITS}
+    inputs = {unit: _inputs(context, unit) for unit in (DAG_PROCESSOR, TRIGGERER)}
     yield Services("of Airflow", {**inputs, "airflow.target": "", "airflow-watchdog.timer": ""})
-    own = _inputs(context, "airflow-scheduler@.service")
+    own, api = _inputs(context, SCHEDULER), _inputs(context, API_SERVER)
     yield Services("airflow-scheduler@1…", dict.fromkeys(schedulers, own), "airflow-scheduler@*")
     yield Answers(
         context.base_url,
-        short(*inputs.values(), own, proxy.inputs(context)),
+        short(api, *inputs.values(), own, proxy.inputs(context)),
         (*(f"scheduler-{i}" for i in range(1, number + 1)), "DagProcessorJob", "TriggererJob"),
-        (*(f"{unit}.service" for unit in UNITS), *schedulers, "nginx.service"),
+        ("airflow-api-server@*", *inputs, *schedulers, "nginx.service"),
     )
 
 
@@ -88,16 +103,17 @@ def _version(context: Context) -> AirflowVersion:
     return airflow_version(context.config.airflow.version)
 
 
-def _cfg(context: Context) -> str:
-    text = render(
-        "airflow/airflow.cfg",
-        parallelism=context.sizing.parallelism,
-        api_workers=context.sizing.api_workers,
-        base_url=context.base_url,
-        drain_timeout_seconds=context.config.airflow.drain_timeout,
-        timezone=context.config.base.timezone,
-        xcom_threshold=context.config.airflow.xcom_threshold,
-    )
+def _cfg(context: Context, unit: str = "") -> str:
+    """The configuration; for a unit, without the values that it does not read."""
+    values = {
+        "parallelism": context.sizing.parallelism,
+        "api_workers": context.sizing.api_workers,
+        "base_url": context.base_url,
+        "drain_timeout_seconds": context.config.airflow.drain_timeout,
+        "timezone": context.config.base.timezone,
+        "xcom_threshold": context.config.airflow.xcom_threshold,
+    }
+    text = render("airflow/airflow.cfg", **values | dict.fromkeys(NOT_READ.get(unit, ()), 0))
     return _version(context).configuration(text)
 
 
@@ -106,6 +122,7 @@ def _helpers() -> Iterator[AnyResource]:
         ("/opt/mlops/bin/credential", "credential.sh", 0o755),
         ("/opt/mlops/bin/mark-scheduler-dead", "mark-scheduler-dead", 0o755),
         ("/opt/mlops/bin/watchdog", "watchdog.sh", 0o755),
+        (READY, "api-server-ready.sh", 0o755),
         ("/opt/mlops/lib/airflow_config/mlops_instance.py", "mlops_instance.py", 0o644),
         ("/opt/mlops/lib/setup_airflow.py", "setup_airflow.py", 0o644),
         ("/opt/mlops/dags/mlops_canary.py", "mlops_canary.py", 0o644),
@@ -116,10 +133,9 @@ def _helpers() -> Iterator[AnyResource]:
 
 
 def _units(context: Context) -> Iterator[AnyResource]:
-    services = [f"{unit}.service" for unit in UNITS]
-    others = ("airflow-scheduler@.service", "airflow.target", "airflow.slice",
-              "airflow-watchdog.service", "airflow-watchdog.timer")  # fmt: skip
-    for unit in (*services, *others):
+    others = ("airflow.target", "airflow.slice", "airflow-watchdog.service",
+              "airflow-watchdog.timer")  # fmt: skip
+    for unit in (*NOT_READ, *others):
         text = _unit(context, unit, _inputs(context, unit))
         yield UnitFile(f"/etc/systemd/system/{unit}", text)
 
@@ -130,10 +146,11 @@ def _unit(context: Context, unit: str, inputs: str) -> str:
         inputs=inputs,
         schedulers=context.config.airflow.schedulers,
         drain_timeout_seconds=context.config.airflow.drain_timeout,
+        slots=SLOTS,
     )
 
 
 def _inputs(context: Context, unit: str) -> str:
     """What a service is started from: its unit, the config, the helpers, the environment."""
-    parts = (_unit(context, unit, ""), _cfg(context), venv_path(context), models.code_path())
+    parts = (_unit(context, unit, ""), _cfg(context, unit), venv_path(context), models.code_path())
     return short(*parts, render("airflow/mlops_instance.py"), render("airflow/credential.sh"))

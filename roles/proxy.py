@@ -6,6 +6,7 @@ from mlops_install.context import Context
 from mlops_install.digest import short
 from mlops_install.render import render
 from mlops_install.resource import AnyResource
+from mlops_install.resources.apiserver import ENABLED_B, SLOTS
 from mlops_install.resources.certificates import SelfSigned
 from mlops_install.resources.file import Directory, File, Link
 from mlops_install.resources.systemd import NOTE, Services, UnitFile
@@ -32,29 +33,34 @@ def certificate(context: Context) -> Iterator[AnyResource]:
 
 def site(context: Context) -> Iterator[AnyResource]:
     """nginx serves Airflow, and nothing else."""
-    yield File(SITE, _site(context))
+    yield File(SITE, _site(context, inputs(context)))
     yield Link("/etc/nginx/sites-enabled/mlops.conf", SITE)
     # Masked, not removed: on a bare server it comes with the package after the plan is made.
     yield Link("/etc/nginx/sites-enabled/default", "/dev/null")
     yield UnitFile(
         "/etc/systemd/system/nginx.service.d/mlops.conf",
-        render("base/inputs.conf", inputs=inputs(context), note=NOTE),
+        render(
+            "proxy/nginx-inputs.conf", inputs=inputs(context), note=NOTE, certificate=CERTIFICATE
+        ),
     )
-    yield Services("of the proxy", {"nginx.service": inputs(context)})
+    yield Services("of the proxy", {"nginx.service": inputs(context)}, reload=True)
 
 
 def inputs(context: Context) -> str:
     """What nginx is started from: the site and the user's certificate."""
     key = context.given.certificate_key
     secret = key.get_secret_value() if key else ""
-    return short(_site(context), context.given.certificate or "", secret)
+    return short(_site(context, ""), context.given.certificate or "", secret)
 
 
-def _site(context: Context) -> str:
+def _site(context: Context, inputs: str) -> str:
     return render(
         "proxy/mlops.conf",
         base_url=context.base_url,
         certificate=CERTIFICATE,
         certificate_key=KEY,
         services="/etc/mlops/services",
+        slots=SLOTS,
+        enabled_b=ENABLED_B,
+        inputs=inputs,
     )

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from mlops_install.errors import PreflightError
 from mlops_install.facts import Facts
+from mlops_install.resources.apiserver import SLOTS
 from mlops_install.resources.postgres import MARK
 from mlops_install.settings import Config
 
@@ -52,7 +53,8 @@ def _size(facts: Facts) -> Iterator[tuple[str, str]]:
 
 
 def _taken(facts: Facts) -> Iterator[tuple[str, str]]:
-    ours = {80: {"nginx"}, 443: {"nginx"}, 8080: {"gunicorn", "airflow", "python", "python3"}}
+    web, api = {"nginx"}, {"gunicorn", "airflow", "python", "python3"}
+    ours = {80: web, 443: web, 8080: web | api, **dict.fromkeys(SLOTS.values(), api)}
     for port, program in facts.ports.items():
         if not facts.installed or program.split(":")[0].split()[0] not in ours.get(port, set()):
             yield f"port {port} is taken by {program}", f"stop {program}, or move it"

@@ -140,7 +140,7 @@ def _flat(value: object, prefix: str = "") -> dict[str, str]:
 
 def _children(value: object) -> dict[str, object] | None:
     if is_dataclass(value):
-        return {field.name: getattr(value, field.name) for field in fields(value)}
+        return {field.name: getattr(value, field.name) for field in fields(value) if field.compare}
     if isinstance(value, Mapping):
         return {str(key): child for key, child in value.items()}
     return None

@@ -77,10 +77,14 @@ def gather(host: Host, context: Context) -> Status:
 
 def _scripts(context: Context) -> list[str]:
     number = context.config.airflow.schedulers
-    units = ["nginx", f"postgresql@{context.facts.postgres_version}-main", "airflow-api-server",
+    units = ["nginx", f"postgresql@{context.facts.postgres_version}-main",
              "airflow-dag-processor", "airflow-triggerer",
              *(f"airflow-scheduler@{i}" for i in range(1, number + 1))]  # fmt: skip
-    shown = f'for u in {" ".join(units)}; do echo "$u $(systemctl is-active $u)"; done'
+    slots = "systemctl list-units --plain --no-legend 'airflow-api-server@*' | cut -d. -f1"
+    shown = (
+        f"slots=$({slots})\nfor u in {' '.join(units)} ${{slots:-airflow-api-server}}; do"
+        ' echo "$u $(systemctl is-active $u)"; done'
+    )
     return [
         "ls -d /opt/mlops/airflow/current/lib/python3*/site-packages/apache_airflow-*.dist-info"
         " 2>/dev/null | sed 's/.*apache_airflow-\\(.*\\).dist-info/\\1/'; true",

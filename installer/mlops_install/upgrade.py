@@ -10,6 +10,7 @@ from mlops_install.host import Host
 from mlops_install.plan import Change, Plan
 from mlops_install.probe import ask
 from mlops_install.resources.airflow import Contents
+from mlops_install.resources.apiserver import ApiServer
 from mlops_install.resources.file import Link
 from mlops_install.resources.postgres import sql
 from mlops_install.resources.systemd import Services
@@ -119,10 +120,11 @@ def _migrates(change: Change) -> bool:
 
 def _restarts(plan: Plan) -> Iterator[str]:
     for change in plan.changes:
-        if isinstance(change.resource, Services):
-            for found in change.differences:
-                if found.key.endswith(".inputs"):
-                    yield found.key.removeprefix("units.").removesuffix(".inputs")
+        for found in change.differences if isinstance(change.resource, Services) else ():
+            if found.key.endswith(".inputs"):
+                yield found.key.removeprefix("units.").removesuffix(".inputs")
+        if isinstance(change.resource, ApiServer):
+            yield "API server"
 
 
 def _number(version: str) -> tuple[int, ...]:

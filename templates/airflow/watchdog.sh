@@ -34,8 +34,8 @@ check() { # UNIT COMMAND...: the command prints how many signs of life there are
     fi
 }
 
-answers() {
-    curl --noproxy '*' -fsS -m 20 -o /dev/null http://127.0.0.1:8080/api/v2/version && echo 1 || echo 0
+answers() { # PORT
+    curl --noproxy '*' -fsS -m 20 -o /dev/null "http://127.0.0.1:$1/api/v2/version" && echo 1 || echo 0
 } 2>/dev/null
 
 for unit in $(systemctl list-units --plain --no-legend 'airflow-scheduler@*' | cut -d' ' -f1); do
@@ -44,4 +44,5 @@ for unit in $(systemctl list-units --plain --no-legend 'airflow-scheduler@*' | c
 done
 check airflow-dag-processor.service beats DagProcessorJob %
 check airflow-triggerer.service beats TriggererJob %
-check airflow-api-server.service answers
+check airflow-api-server@a.service answers 8081
+check airflow-api-server@b.service answers 8082

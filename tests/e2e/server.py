@@ -204,9 +204,14 @@ class Server:
         made = self.api("POST", "/api/v2/dags/e2e_nap/dagRuns", body)
         return Nap(self, made["dag_run_id"], file)
 
+    @property
+    def api_server(self) -> str:
+        """The unit of the API server that is in force."""
+        return self.ssh("cd /etc/systemd/system/airflow.target.wants; ls -d airflow-api-server@*")
+
     def units(self) -> dict[str, str]:
         """Main process and start time of every service of ours."""
-        names = "airflow-api-server airflow-dag-processor airflow-triggerer nginx postgresql@*"
+        names = "'airflow-api-server@*' airflow-dag-processor airflow-triggerer nginx postgresql@*"
         shown = self.ssh(
             f"systemctl show -p Id,MainPID,ActiveEnterTimestampMonotonic {names}"
             " 'airflow-scheduler@*' systemd-journald"

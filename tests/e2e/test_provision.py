@@ -26,7 +26,7 @@ from server import (
 pytestmark = [pytest.mark.box, pytest.mark.slow]
 
 EXPOSURE = {
-    "airflow-api-server": 1.5,
+    "airflow-api-server@a": 1.5,
     "airflow-dag-processor": 3.5,
     "airflow-scheduler@1": 3.5,
     "airflow-scheduler@2": 3.5,
@@ -282,33 +282,3 @@ def test_a_reboot_brings_everything_back(provisioned: Server) -> None:
     wait_for(lambda: provisioned.cli("plan").returncode == 0, "an empty plan", 90, 2)
     done = provisioned.cli("verify")
     assert done.returncode == 0, done.output
-
-
-def test_the_number_of_schedulers_follows_the_config(tasks: Server) -> None:
-    """Three, one, and two again; what runs meanwhile runs to its end where it started."""
-    config = tasks.config.read_text()
-
-    def apply(number: int) -> list[str]:
-        tasks.config.write_text(config.replace("[airflow]", f"[airflow]\nschedulers = {number}"))
-        tasks.apply()
-        return tasks.ssh(
-            "systemctl list-units --all --plain --no-legend 'airflow-scheduler@*' | cut -d' ' -f1"
-        ).split()
-
-    try:
-        assert apply(3) == [f"airflow-scheduler@{i}.service" for i in (1, 2, 3)]
-        naps = [tasks.nap(15) for _ in range(6)]
-        spread = {nap.started().scheduler for nap in naps}
-        assert apply(1) == ["airflow-scheduler@1.service"]
-        assert spread != {"airflow-scheduler@1"}, "tasks ran elsewhere as well"
-        assert [nap.ended() for nap in naps] == ["success"] * 6
-        assert [nap.tries for nap in naps] == [1] * 6
-        assert [len(nap.starts) for nap in naps] == [1] * 6
-        left = tasks.ssh("pgrep -fc 'airflow scheduler' || true; ls /etc/systemd/system/*.wants/")
-        assert "airflow-scheduler@2" not in left
-        gone = "select hostname from job where job_type = 'SchedulerJob' and state = 'running'"
-        assert tasks.sql(gone) == "scheduler-1.localhost"
-    finally:
-        tasks.config.write_text(config)
-        tasks.apply()
-    assert tasks.cli("plan").returncode == 0

@@ -68,7 +68,7 @@ def test_the_task_of_a_crashed_scheduler_runs_again_within_a_minute(tasks: Serve
 
 def test_a_restart_of_the_api_server_kills_no_task(tasks: Server) -> None:
     nap = tasks.nap(30).started()
-    tasks.ssh("systemctl restart airflow-api-server")
+    tasks.ssh(f"systemctl restart {tasks.api_server}")
     took = wait_for(lambda: answers(tasks), "the API", 90)
     print(f"\nthe API answered {took:.0f} s after its restart")
     assert_ran_once(nap)
@@ -76,12 +76,12 @@ def test_a_restart_of_the_api_server_kills_no_task(tasks: Server) -> None:
 
 def test_an_api_server_that_is_away_kills_no_task(tasks: Server) -> None:
     """Longer than three heartbeats of Airflow's default, after which a task kills itself."""
-    nap = tasks.nap(20).started()
+    nap, unit = tasks.nap(20).started(), tasks.api_server
     try:
-        tasks.ssh("systemctl stop airflow-api-server; sleep 35")
+        tasks.ssh(f"systemctl stop {unit}; sleep 35")
         assert nap.state == "running"
     finally:
-        tasks.ssh("systemctl start airflow-api-server")
+        tasks.ssh(f"systemctl start {unit}")
     assert_ran_once(nap)
 
 

@@ -21,11 +21,11 @@ EXPIRE = (
     " -addext subjectAltName=IP:$address 2>/dev/null; systemctl reload nginx"
 )
 RESTART = (
-    "systemctl restart airflow-api-server\n"
-    "until curl --noproxy '*' -sfo /dev/null http://127.0.0.1:8080/api/v2/version\n"
+    "systemctl restart 'airflow-api-server@*'\n"
+    "until curl --noproxy '*' -sfo /dev/null http://127.0.0.1:8080/execution/health\n"
     "do sleep 1; done"
 )
-OTHER_KEY = "/etc/systemd/system/airflow-api-server.service.d"
+OTHER_KEY = "/etc/systemd/system/airflow-api-server@.service.d"
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-SERVICES = ["airflow-api-server", "airflow-dag-processor", "airflow-triggerer"]
+SERVICES = ["airflow-dag-processor", "airflow-triggerer"]
 CANARY = Path(__file__).parent / "canary.py"
 FRESH = 60
 
@@ -46,6 +46,13 @@ def canary(host, context):
 @pytest.mark.parametrize("service", SERVICES)
 def test_services_run(host, service):
     assert host.service(service).is_running, f"{service} does not run"
+
+
+def test_one_api_server_runs_and_is_started_at_boot(host):
+    units = host.run("systemctl list-units --plain --no-legend 'airflow-api-server@*'").stdout
+    running = [line.split()[0] for line in units.splitlines() if " running " in line]
+    assert len(running) == 1, f"running: {running}"
+    assert host.service(running[0]).is_enabled, f"{running[0]} is not enabled"
 
 
 def test_as_many_schedulers_run_as_wanted(host, context):

@@ -11,6 +11,7 @@ from mlops_install import cli, config, context, facts, roles
 from mlops_install.host import Local
 from mlops_install.lock.project import Model
 from mlops_install.plan import Stage, make_plan
+from mlops_install.resources.apiserver import ApiServer
 from mlops_install.resources.certificates import TRUSTED, SelfSigned
 from mlops_install.resources.postgres import Database, Role
 from mlops_install.resources.systemd import Services
@@ -137,7 +138,7 @@ def test_every_package_is_on_the_page_and_no_other():
 
 
 def test_every_unit_is_on_the_page_and_no_other():
-    units = {plain(u) for r in resources() if isinstance(r, Services) for u in r.units}
+    units = {plain(u) for r in resources() if isinstance(r, Services | ApiServer) for u in r.units}
     assert set(table(text("what-it-does.md"), "Services")) == units
 
 
@@ -155,8 +156,8 @@ def test_every_port_is_on_the_page():
     part = text("what-it-does.md").split("\n## Ports\n")[1]
     contents = "".join(r.content for r in resources() if hasattr(r, "content"))
     listens = set(re.findall(r"^\s*listen (?:\S+:)?(\d+)", contents, re.M))
-    listens |= set(re.findall(r"^port = (\d+)$", contents, re.M))
-    assert listens == {"80", "443", "8080", "8793", "8794"}
+    listens |= set(re.findall(r"\bport=(\d+);;", contents))
+    assert listens == {"80", "443", "8080", "8081", "8082", "8793", "8794"}
     assert not [port for port in listens if not re.search(rf"^\|[^|]*\b{port}\b", part, re.M)]
 
 

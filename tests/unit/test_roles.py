@@ -98,7 +98,7 @@ def test_more_schedulers_leave_the_api_server_alone():
     more = "[airflow]\nschedulers = 3\nparallelism = 8\n"
     same = "[airflow]\nschedulers = 2\nparallelism = 8\napi_workers = 4\n"
     more += "api_workers = 4\n"
-    for name in ("airflow-api-server.service", "airflow-scheduler@.service"):
+    for name in ("airflow-api-server@.service", "airflow-scheduler@.service"):
         assert unit(more, name) == unit(same, name)
 
 
@@ -130,6 +130,7 @@ def test_a_server_that_will_not_do_is_told_why(changes, says):
         {},
         {"os_version": "13", "os_codename": "trixie"},
         {"installed": "mlops-install", "port_443": "nginx", "port_8080": "gunicorn: worke"},
+        {"installed": "mlops-install", "port_8080": "nginx", "port_8082": "gunicorn: worke"},
         {"installed": "mlops-install", "disk_mb": 100},
         {"database": "1", "role": "1", "database_mark": "mlops-install"},
     ],

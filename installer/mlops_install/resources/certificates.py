@@ -75,7 +75,7 @@ class CertificateState:
 class SelfSigned(Resource[CertificateState]):
     """A self-signed certificate for `server_name`; made again 30 days before it ends.
 
-    `service` starts anew where it runs; its stamp goes before the certificate changes, so that
+    `service` reads it anew where it runs; its stamp goes before the certificate changes, so that
     the next run sees it when this one is killed in between.
     """
 
@@ -122,6 +122,6 @@ class SelfSigned(Resource[CertificateState]):
             f"rm -f {STAMPS}/{self.service}.inputs\n"
             f"mv -fT {sh(self.key + '.new', self.key)}\n"
             f"mv -fT {sh(self.certificate + '.new', self.certificate)}\n"
-            f"systemctl try-restart {self.service} || true",
+            f"systemctl try-reload-or-restart {self.service} || true",
             title=f"openssl req -x509 -subj /CN={self.server_name} -out {self.certificate}",
         )

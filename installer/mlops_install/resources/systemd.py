@@ -47,12 +47,15 @@ class Services(Resource[ServicesState]):
     """Services that run, are started at boot, and run from today's inputs.
 
     `units`: unit name -> digest of inputs ("" when it does not matter). With `pattern` the
-    resource owns all units that match: those not named are stopped and disabled.
+    resource owns all units that match: those not named are stopped and disabled, all at once.
+    With `reload` those that run take new inputs by `systemctl reload`; it must note them, and
+    fail when they did not come into force.
     """
 
     title: str
     units: Mapping[str, str]
     pattern: str = ""
+    reload: bool = False
 
     @property
     def name(self) -> str:
@@ -84,7 +87,7 @@ class Services(Resource[ServicesState]):
 
     def parse(self, answer: str) -> ServicesState:
         inputs = _stamps(answer)
-        shown = [_properties(block) for block in answer.split("\n\n")]
+        shown = [properties(block) for block in answer.split("\n\n")]
         units = {p["Id"]: p for p in shown if "Id" in p}
         there = [u for u in inputs if u in self.units or _there(units.get(u, {}))]
         return ServicesState({u: self._state(units.get(u, {}), inputs[u]) for u in there})
@@ -102,8 +105,8 @@ class Services(Resource[ServicesState]):
     def change(self, current: ServicesState | None) -> Iterator[Step]:
         now = current.units if current else {}
         yield Run("systemctl daemon-reload")
-        for unit in sorted(now.keys() - self.units.keys()):
-            yield Run(sh("systemctl", "disable", "--now", unit))
+        if unwanted := sorted(now.keys() - self.units.keys()):
+            yield Run(sh("systemctl", "disable", "--now", *unwanted))
         if disabled := [u for u in self.units if not (u in now and now[u].enabled)]:
             yield Run(sh("systemctl", "enable", "-q", *disabled))
         down = [u for u in self.units if not (u in now and now[u].active)]
@@ -112,7 +115,7 @@ class Services(Resource[ServicesState]):
         yield from self._start("restart", [unit for unit in stale if unit in down])
         for unit in stale:
             if unit not in down:
-                yield Run(sh("systemctl", "restart", unit))
+                yield Run(sh("systemctl", "reload" if self.reload else "restart", unit))
         # Those that ran may have lost what they need since, and wait for their next try.
         yield from self._start("start", [unit for unit in self.units if unit not in stale])
 
@@ -131,7 +134,8 @@ def _there(shown: Mapping[str, str]) -> bool:
     return shown.get("ActiveState", "inactive") != "inactive"
 
 
-def _properties(block: str) -> dict[str, str]:
+def properties(block: str) -> dict[str, str]:
+    """Name -> value in what `systemctl show` prints of one unit."""
     return dict(line.split("=", 1) for line in block.splitlines() if "=" in line)
 
 

@@ -1,0 +1,182 @@
+"""Airflow's API server in two slots, so that its restart drops no request.
+
+One slot is enabled and runs. For new inputs the other one is started beside it; once it answers
+it is enabled and the old one is disabled, and that moves the traffic: nginx looks for each
+request which slot is enabled. The old one ends when its requests have ended.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from mlops_install.resource import ABSENT, Resource, Run, Step
+from mlops_install.resources.systemd import ENABLED, STAMPS, properties
+from mlops_install.shell import sh
+
+SLOTS = {"a": 8081, "b": 8082}
+"""Slot -> its port on 127.0.0.1."""
+ENABLED_B = "/etc/systemd/system/airflow.target.wants/airflow-api-server@b.service"
+"""There while slot b is enabled: nginx then asks b first."""
+FORMER = "airflow-api-server.service"
+READY = "/opt/mlops/bin/api-server-ready"
+
+
+def unit(slot: str) -> str:
+    """The systemd unit of a slot."""
+    return f"airflow-api-server@{slot}.service"
+
+
+def ready(slot: str, workers: int) -> Run:
+    """Wait until a slot answers; if it does not, stop it where the other one runs."""
+    new, other = unit(slot), unit(_other(slot))
+    return Run(
+        "begin=$(date +%s)\n"
+        f"{sh(READY, new, SLOTS[slot], workers)} || {{\n"
+        f"  journalctl --no-pager -n 15 -o cat --since @$begin -u {new}\n"
+        f"  ! systemctl is-active -q {other} || systemctl stop {new}\n"
+        "  exit 1\n}",
+        title=f"wait until {new} answers",
+    )
+
+
+@dataclass(frozen=True)
+class SlotState:
+    """`inputs` is the digest that the running server was started from, empty when not ours."""
+
+    active: bool
+    enabled: bool
+    inputs: str = ""
+
+
+@dataclass(frozen=True)
+class ApiServerState:
+    """The slot in force and the other one. Which one is in force is not compared: both will do."""
+
+    serving: SlotState
+    spare: SlotState
+    slot: str = field(default="", compare=False)
+
+
+@dataclass(frozen=True)
+class ApiServer(Resource[ApiServerState]):
+    """One slot runs from today's `inputs` and is started at boot; the other is off."""
+
+    inputs: str
+    workers: int
+
+    @property
+    def name(self) -> str:
+        return "API server"
+
+    @property
+    def desired(self) -> ApiServerState:
+        return ApiServerState(SlotState(True, True, self.inputs), SlotState(False, False))
+
+    @property
+    def units(self) -> tuple[str, ...]:
+        """Both units."""
+        return tuple(unit(slot) for slot in SLOTS)
+
+    def probe(self) -> str:
+        return (
+            f"[ -d /run/systemd/system ] || exit {ABSENT}\n"
+            f"for u in {sh(*self.units)}; do\n"
+            '  systemctl show -p Id -p ActiveState -p UnitFileState "$u"\n'
+            f'  sed s/^/Inputs=/ "{STAMPS}/$u.inputs" 2>/dev/null; echo\n'
+            "done"
+        )
+
+    def parse(self, answer: str) -> ApiServerState:
+        shown = {p["Id"]: p for block in answer.split("\n\n") if "Id" in (p := properties(block))}
+        slots = {slot: _state(shown.get(unit(slot), {})) for slot in SLOTS}
+        slot = max(slots, key=lambda name: self._rank(slots[name]))
+        return ApiServerState(slots[slot], slots[_other(slot)], slot)
+
+    def _rank(self, state: SlotState) -> tuple[bool, bool, bool]:
+        return state.active and state.inputs == self.inputs, state.active, state.enabled
+
+    def change(self, current: ApiServerState | None) -> Iterator[Step]:
+        yield Run("systemctl daemon-reload")
+        now = current or ApiServerState(SlotState(False, False), SlotState(False, False), "a")
+        new = now.slot
+        if not now.serving.active:
+            # Nothing answers, so there is nothing to wait for; the first run starts all at once.
+            yield _start(new)
+        elif now.serving.inputs != self.inputs:
+            new = _other(now.slot)
+            yield _start(new)
+        old = unit(_other(new))
+        if now.serving.active:
+            yield ready(new, self.workers)
+        # Each of the two moves the traffic, whichever comes from b to a or from a to b.
+        yield Run(sh("systemctl", "enable", "-q", unit(new)))
+        yield Run(sh("systemctl", "disable", "-q", old))
+        if now.serving.active:
+            # What nginx has just sent to the old one arrives before that closes its port.
+            yield Run(f"sleep 1\n{sh('systemctl', 'stop', old)}", title=f"systemctl stop {old}")
+
+    def explain(self) -> str:
+        units = (word for name in self.units for word in ("-u", name))
+        return sh("journalctl", "--no-pager", "-n", "15", "-o", "cat", *units)
+
+
+def _other(slot: str) -> str:
+    return next(name for name in SLOTS if name != slot)
+
+
+def _start(slot: str) -> Run:
+    start = sh("systemctl", "restart", unit(slot))
+    failed = sh("systemctl", "reset-failed", unit(slot))
+    return Run(f"{failed} 2>/dev/null || true\n{start}", title=start)
+
+
+def _state(shown: dict[str, str]) -> SlotState:
+    # "activating" stands for one that systemd starts again and again: on, and of no use.
+    state = shown.get("ActiveState", "inactive")
+    active = state not in ("inactive", "failed")
+    inputs = shown.get("Inputs", "") if state == "active" else ""
+    return SlotState(active, shown.get("UnitFileState", "") in ENABLED, inputs)
+
+
+@dataclass(frozen=True)
+class FormerState:
+    """The single unit that there was before the slots; there or not."""
+
+    active: bool
+
+
+@dataclass(frozen=True)
+class Former(Resource[FormerState]):
+    """The single API server of earlier installers is gone: the first slot takes over from it.
+
+    nginx gets port 8080 for the tasks, which the former server holds. So that people see no gap,
+    the `site` as it is leads to the slot before the former server stops. Tasks ask again.
+    """
+
+    site: str
+    workers: int
+
+    @property
+    def name(self) -> str:
+        return f"former unit {FORMER}"
+
+    @property
+    def desired(self) -> None:
+        return None
+
+    @property
+    def _path(self) -> str:
+        return f"/etc/systemd/system/{FORMER}"
+
+    def probe(self) -> str:
+        return f"[ -e {self._path} ] || exit {ABSENT}\nsystemctl is-active {FORMER} || true"
+
+    def parse(self, answer: str) -> FormerState:
+        return FormerState(answer.strip() == "active")
+
+    def change(self, current: FormerState | None) -> Iterator[Step]:
+        if current and current.active:
+            yield ready("a", self.workers)
+            moved = f"s/127.0.0.1:8080;/127.0.0.1:{SLOTS['a']};/"
+            yield Run(f"{sh('sed', '-i', moved, self.site)}\nsystemctl reload nginx\nsleep 1")
+        yield Run(sh("systemctl", "disable", "-q", "--now", FORMER))
+        yield Run(f"rm -f {self._path} {STAMPS}/{FORMER}.inputs\nsystemctl daemon-reload")

@@ -1,0 +1,116 @@
+"""A change restarts only what reads it, and nobody who asks Airflow notices.
+
+A client asks every 100 ms meanwhile. The limits on gaps are wide, for busy machines; what was
+measured is in docs/restarts.md.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from probe import Probe
+from server import Server, answers, wait_for
+from test_tasks import assert_ran_once
+
+pytestmark = [
+    pytest.mark.box,
+    pytest.mark.slow,
+    pytest.mark.parametrize("system", ["debian-13"]),
+]
+SLOTS = {"airflow-api-server@a.service", "airflow-api-server@b.service"}
+LISTENER = (
+    "systemd-run -q --unit=taken python3 -m http.server --bind 127.0.0.1 {port}\n"
+    "until curl -so /dev/null http://127.0.0.1:{port}; do sleep 0.2; done"
+)
+
+
+@contextmanager
+def changed(server: Server, old: str, new: str) -> Iterator[None]:
+    """Other settings for a while; then the server is put right."""
+    text = server.config.read_text()
+    assert old in text
+    server.config.write_text(text.replace(old, new))
+    try:
+        yield
+    finally:
+        server.config.write_text(text)
+        server.apply()
+        assert server.cli("plan").returncode == 0
+
+
+def running(server: Server) -> dict[str, str]:
+    """The services that run: their main process and since when."""
+    return {unit: shown for unit, shown in server.units().items() if '"MainPID": "0"' not in shown}
+
+
+def touched(server: Server, before: dict[str, str]) -> set[str]:
+    """The services of which one started, stopped or restarted since."""
+    after = running(server)
+    return {unit for unit in before | after if before.get(unit) != after.get(unit)}
+
+
+def assert_unnoticed(probe: Probe) -> None:
+    print(f"\n{probe.told()}")
+    assert not probe.failures, probe.failures[:5]
+    assert probe.asked > 20
+    assert probe.gap < 10
+
+
+def test_another_number_of_api_workers_moves_the_api_server_to_the_other_slot(
+    tasks: Server,
+) -> None:
+    """At first another program has its port: the old one serves on, and the next run carries on."""
+    nap, before, first = tasks.nap(45).started(), running(tasks), tasks.api_server
+    taken = LISTENER.format(port=8082 if "@a" in first else 8081)
+    with Probe(tasks) as probe, changed(tasks, "[airflow]", "[airflow]\napi_workers = 1"):
+        tasks.ssh(taken)
+        try:
+            done = tasks.cli("apply", "--yes", "--no-verify")
+        finally:
+            tasks.ssh("systemctl stop taken")
+        assert done.returncode == 1, done.output
+        assert "API server failed" in done.stderr
+        assert "in use" in done.stderr, done.stderr
+        assert touched(tasks, before) == set(), "the old one serves on, alone"
+        tasks.apply()
+        assert touched(tasks, before) == SLOTS
+        assert {first, tasks.api_server} == SLOTS
+    assert tasks.api_server == first, "back again"
+    assert touched(tasks, before) == {first}
+    assert_unnoticed(probe)
+    assert_ran_once(nap)
+
+
+def test_the_number_of_schedulers_follows_the_config(tasks: Server) -> None:
+    """Four, one, and two again; what runs meanwhile runs to its end where it started."""
+    before = running(tasks)
+    with Probe(tasks) as probe, changed(tasks, "[airflow]", "[airflow]\nschedulers = 4"):
+        tasks.apply()
+        added = {f"airflow-scheduler@{i}.service" for i in (3, 4)}
+        assert touched(tasks, before) == added
+        naps = [tasks.nap(15) for _ in range(8)]
+        spread = {nap.started().scheduler for nap in naps}
+        assert spread - {"airflow-scheduler@1"}, "tasks ran elsewhere as well"
+        text = tasks.config.read_text()
+        tasks.config.write_text(text.replace("schedulers = 4", "schedulers = 1"))
+        tasks.apply()
+        assert touched(tasks, before) == {"airflow-scheduler@2.service"}
+        assert [nap.ended() for nap in naps] == ["success"] * 8
+        assert [nap.tries for nap in naps] == [1] * 8
+        assert [len(nap.starts) for nap in naps] == [1] * 8
+        left = tasks.ssh("pgrep -fa 'airflow scheduler' || true; ls /etc/systemd/system/*.wants/")
+        assert "airflow-scheduler@2" not in left
+        gone = "select hostname from job where job_type = 'SchedulerJob' and state = 'running'"
+        assert tasks.sql(gone) == "scheduler-1.localhost"
+    assert_unnoticed(probe)
+
+
+@pytest.mark.parametrize("both", ["running", "stopped"])
+def test_slots_that_an_interruption_left_behind_converge(tasks: Server, both: str) -> None:
+    verb = "start" if both == "running" else "stop"
+    tasks.ssh(f"systemctl {verb} airflow-api-server@a airflow-api-server@b")
+    assert tasks.cli("plan").returncode == 2
+    tasks.apply()
+    wait_for(lambda: answers(tasks), "Airflow", 60)
+    assert running(tasks).keys() & SLOTS == {tasks.api_server}
+    assert tasks.cli("plan").returncode == 0
