@@ -4,7 +4,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 DEMO := $(BIN)/mlops-install -F .demo/ssh_config
 
-.PHONY: demo demo-down test lint unit e2e chaos bench lock clean
+.PHONY: demo demo-down test lint unit e2e chaos upgrade-test faults bench lock clean
 
 demo: $(READY)
 	@mkdir -p .demo
@@ -33,6 +33,14 @@ e2e: $(READY)
 # Twenty interruptions at random moments; takes the better part of an hour.
 chaos: $(READY)
 	CHAOS_ROUNDS=$${CHAOS_ROUNDS:-20} $(BIN)/pytest -v -s tests/e2e/test_interrupted.py
+
+# Every pair of versions under load; about 15 minutes.
+upgrade-test: $(READY)
+	UPGRADES=all $(BIN)/pytest -v -s -rs tests/e2e/test_upgrade.py
+
+# Every fault in an upgrade that changes the database; about half an hour.
+faults: $(READY)
+	FAULTS=all $(BIN)/pytest -v -s -rs tests/e2e/test_upgrade.py -k "leads_back or nothing_is_stopped"
 
 bench: $(READY)
 	$(BIN)/python benchmarks/run.py

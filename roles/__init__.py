@@ -7,7 +7,16 @@ from mlops_install.context import Context
 from mlops_install.plan import Lane, Stage
 from mlops_install.resource import AnyResource
 from mlops_install.resources.journal import Journal
-from mlops_install.roles import airflow, backup, base, models, postgres, proxy, workflows
+from mlops_install.roles import (
+    airflow,
+    backup,
+    base,
+    models,
+    postgres,
+    proxy,
+    upgrade,
+    workflows,
+)
 
 
 def stages(context: Context) -> tuple[Stage, ...]:
@@ -62,6 +71,7 @@ def _start(context: Context) -> Iterator[AnyResource]:
 def _prepared(context: Context) -> Iterator[AnyResource]:
     yield from base.system(context, packages(context))
     yield from models.tools(context)
+    yield from upgrade.guard(context)
     yield from backup.unfinished(context)
 
 

@@ -1,9 +1,9 @@
 """Airflow: its Python environment, configuration, database contents and services."""
 
-import json
 from collections.abc import Iterator
 
-from mlops_install import connections, locks
+from mlops_install import connections
+from mlops_install.airflowversion import AirflowVersion, airflow_version
 from mlops_install.context import Context
 from mlops_install.digest import short
 from mlops_install.render import render
@@ -35,7 +35,7 @@ def packages(_: Context) -> tuple[str, ...]:
 
 def venv_path(context: Context) -> str:
     """The generation that today's lock and the server's Python make."""
-    text = locks.read(f"airflow-{context.config.airflow.version}.txt")
+    text = _version(context).requirements
     return f"/opt/mlops/airflow/{short(text, PYTHON[context.facts.os_version])}"
 
 
@@ -45,8 +45,7 @@ def environment(context: Context) -> Iterator[AnyResource]:
         yield Directory(path, 0o750, "airflow", "airflow", whole=True)
     for path in ("/opt/mlops/dags", "/opt/mlops/lib/airflow_config"):
         yield Directory(path)
-    text = locks.read(f"airflow-{context.config.airflow.version}.txt")
-    yield Venv(venv_path(context), text, UV, NETWORK)
+    yield Venv(venv_path(context), _version(context).requirements, UV, NETWORK)
     python = PYTHON[context.facts.os_version]
     site = f"{venv_path(context)}/lib/python{python}/site-packages"
     yield File(f"{site}/mlops.pth", f"{CODE}/current\n")
@@ -61,11 +60,10 @@ def configuration(context: Context) -> Iterator[AnyResource]:
     yield File("/etc/mlops/airflow.cfg", _cfg(context), 0o640, group="airflow")
     yield from _helpers()
     yield from _units(context)
-    heads = json.loads(locks.read(f"airflow-{context.config.airflow.version}.json"))
     yield Contents(
         python=f"{venv_path(context)}/bin/python",
         setup="/opt/mlops/lib/setup_airflow.py",
-        heads={key: value for key, value in heads.items() if key.startswith("alembic")},
+        heads=_version(context).heads,
         users=(
             User(context.config.airflow.admin_user, "Admin", context.config.airflow.admin_email,
                  "admin_password"),
@@ -98,6 +96,10 @@ def services(context: Context) -> Iterator[AnyResource]:
     )
 
 
+def _version(context: Context) -> AirflowVersion:
+    return airflow_version(context.config.airflow.version)
+
+
 def _cfg(context: Context, unit: str = "") -> str:
     """The configuration; for a unit, without the values that it does not read."""
     values = {
@@ -108,7 +110,8 @@ def _cfg(context: Context, unit: str = "") -> str:
         "timezone": context.config.base.timezone,
         "xcom_threshold": context.config.airflow.xcom_threshold,
     }
-    return render("airflow/airflow.cfg", **values | dict.fromkeys(NOT_READ.get(unit, ()), 0))
+    text = render("airflow/airflow.cfg", **values | dict.fromkeys(NOT_READ.get(unit, ()), 0))
+    return _version(context).configuration(text)
 
 
 def _helpers() -> Iterator[AnyResource]:

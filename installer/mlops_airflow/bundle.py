@@ -3,11 +3,11 @@
 from pathlib import Path
 from typing import Any
 
-from airflow.dag_processing.bundles.base import BaseDagBundle, BundleVersion
+from airflow.dag_processing.bundles import base
 from mlops_server.layout import Layout
 
 
-class ReleaseBundle(BaseDagBundle):
+class ReleaseBundle(base.BaseDagBundle):
     """The DAGs of the release in force, or of the release that a run is pinned to.
 
     A version is the name of a release's folder. Nothing is fetched: root puts releases there.
@@ -28,9 +28,10 @@ class ReleaseBundle(BaseDagBundle):
         if self.version is None:
             self._release = self._current()
 
-    def get_current_version(self) -> BundleVersion:
-        """The release that `path` is in."""
-        return BundleVersion(version=self._release)
+    def get_current_version(self) -> Any:
+        """The release that `path` is in, as this Airflow wants it: before 3.3 the bare name."""
+        made = getattr(base, "BundleVersion", None)
+        return made(version=self._release) if made else self._release
 
     @property
     def path(self) -> Path:

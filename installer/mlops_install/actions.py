@@ -4,13 +4,15 @@ import contextlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 from mlops_install import config as configs
 from mlops_install import context as contexts
-from mlops_install import engine, facts, preflight, report, runlock
+from mlops_install import engine, facts, preflight, report, rollback, runlock, upgrading
 from mlops_install import plan as plans
 from mlops_install import progress as progresses
+from mlops_install import upgrade as upgrades
 from mlops_install.check import Check
 from mlops_install.context import Context, Given
 from mlops_install.errors import ConfigError
@@ -21,6 +23,8 @@ from mlops_install.roles import stages
 from mlops_install.roles.base import with_login
 from mlops_install.settings import Config
 from mlops_install.shell import sh
+from mlops_install.upgrade import Upgrade
+from mlops_install.upgrading import Steps
 from mlops_install.workflowsettings import Workflows
 
 OK, DIFFERENT = 0, 2
@@ -38,12 +42,18 @@ class Options:
 
 
 @contextmanager
-def reach(options: Options, *, given: Given | None = None) -> Iterator[tuple[Host, Context]]:
+def reach(
+    options: Options, *, given: Given | None = None, version: str | None = None
+) -> Iterator[tuple[Host, Context]]:
     """Read the config, log in, and find out what the server is.
 
-    `given` stands for the files and secrets that the config names, where they are not needed.
+    `given` stands for the files and secrets that the config names, where they are not needed;
+    `version` for the version of Airflow that it names.
     """
     config = configs.load(options.config)
+    if version:
+        airflow = config.airflow.model_copy(update={"version": version})
+        config = config.model_copy(update={"airflow": airflow})
     given = given or contexts.given(config)
     with contextlib.closing(log_in(options, config)) as server:
         found = facts.gather(server, ask_password)
@@ -81,34 +91,86 @@ def _host(options: Options, config: Config) -> Host:
 def plan(options: Options, *, full: bool) -> int:
     """Show what apply would do."""
     with reach(options) as (server, context):
-        planned = plans.make_plan(server, stages(context))
+        planned, upgrade = _planned(server, context)
     if options.as_json:
-        report.result(report.plan_json(planned))
+        report.result(report.plan_json(planned, upgrade))
     else:
-        report.show_plan(planned, report.data, full=full)
+        report.show_plan(planned, report.data, full=full, upgrade=upgrade)
     return DIFFERENT if planned.changes else OK
 
 
-def apply(options: Options, *, yes: bool, verify_after: bool, full: bool) -> int:
-    """Show the plan, ask, carry it out, verify."""
-    with reach(options) as (server, context):
-        planned = plans.make_plan(server, stages(context))
-        report.show_plan(planned, report.people, full=full)
+def _planned(server: Host, context: Context) -> tuple[plans.Plan, Upgrade | None]:
+    planned = plans.make_plan(server, stages(context))
+    upgrade = upgrades.find(planned, context)
+    return planned, upgrade and upgrades.with_tasks(server, upgrade)
+
+
+def apply(
+    options: Options, *, yes: bool, verify_after: bool, full: bool, version: str | None = None
+) -> int:
+    """Show the plan, ask, carry it out, verify; `version` of Airflow instead of the config's."""
+    with reach(options, version=version) as (server, context):
+        steps = Steps(server, partial(_choice, context, yes))
+        context = _settled(steps, context)
+        planned, upgrade = _planned(server, context)
+        report.show_plan(planned, report.people, full=full, upgrade=upgrade)
         if planned.changes and not (yes or agreed(server)):
             report.say("nothing was changed")
             return DIFFERENT
-        timings = _carry_out(server, context, planned) if planned.changes else []
-        trips = server.round_trips
-        checks = _checks(server, context, None) if planned.changes and verify_after else []
+        check = partial(_checks, server, context, None)
+        if upgrade and upgrade.schema:
+            done = upgrading.run(steps, context, planned, upgrade, check)
+            trips = server.round_trips
+        else:
+            timings = _carry_out(steps, context, planned, None if version else upgrade)
+            trips = server.round_trips
+            done = upgrading.Done(timings, check() if planned.changes and verify_after else [])
         if options.as_json:
-            facts = {"url": context.base_url, "round_trips": trips, "timings": timings}
-            found = [asdict(check) for check in checks]
-            report.result(report.plan_json(planned) | facts | {"checks": found})
-        elif checks:
-            report.show_checks(checks, report.people)
+            about = {"url": context.base_url, "round_trips": trips, "timings": done.timings}
+            found = [asdict(check) for check in done.checks]
+            report.result(report.plan_json(planned, upgrade) | about | {"checks": found})
+        elif done.checks:
+            report.show_checks(done.checks, report.people)
         user = context.config.airflow.admin_user
         report.ending(context.base_url, user, _login(options, server))
-        return DIFFERENT if any(check.outcome == "FAILED" for check in checks) else OK
+        return DIFFERENT if any(check.outcome == "FAILED" for check in done.checks) else OK
+
+
+def _settled(steps: Steps, context: Context) -> Context:
+    """The context once no upgrade is open any more: a run that died may still be gone back from."""
+    if not context.facts.upgrade:
+        return context
+    report.say("waiting: an upgrade is open on the server")
+    upgrading.settle(steps)
+    found = facts.gather(steps.server, ask_password)
+    return contexts.make(context.config, found, context.given, context.reached)
+
+
+def _choice(context: Context, yes: bool) -> str:
+    """What to do about tasks that outlast the time of an upgrade."""
+    if yes:
+        return context.config.airflow.when_tasks_outlast
+    try:
+        return report.choose("These tasks still run. What now? ", upgrading.CHOICES)
+    except EOFError:
+        return context.config.airflow.when_tasks_outlast
+
+
+def rollback_airflow(options: Options, *, yes: bool) -> int:
+    """Go back to the version, and to the database, from before the last upgrade."""
+    with reach(options, given=Given()) as (server, context):
+        steps = Steps(server, partial(_choice, context, yes))
+        context = _settled(steps, context)
+        found = rollback.look(server)
+        for line in found.lines():
+            report.say(line)
+        if not (yes or agreed(server)):
+            report.say("nothing was changed")
+            return DIFFERENT
+        if found.schema:
+            rollback.run(steps, context, found)
+            return OK
+    return apply(options, yes=True, verify_after=True, full=False, version=found.old)
 
 
 def _login(options: Options, server: Host) -> str:
@@ -131,12 +193,21 @@ def agreed(server: Host, what: str = "Change") -> bool:
         ) from error
 
 
-def _carry_out(server: Host, context: Context, planned: plans.Plan) -> list[Timing]:
+def _carry_out(
+    steps: Steps, context: Context, planned: plans.Plan, upgrade: Upgrade | None
+) -> list[Timing]:
+    """The usual way; a rolling upgrade is noted before, so that `rollback` knows of it."""
+    if not planned.changes:
+        return []
+    first, rest = plans.split(planned, "configure")
     with (
-        runlock.held(server, context.facts.last_run, report.say),
+        runlock.held(steps.server, context.facts.last_run, report.say),
         progresses.progress(len(planned.changes)) as progress,
     ):
-        engine.carry_out(server, planned, progress)
+        engine.carry_out(steps.server, first, progress)
+        if upgrade:
+            steps.must("note", "--to", upgrade.new)
+        engine.carry_out(steps.server, rest, progress)
     return progress.timings
 
 

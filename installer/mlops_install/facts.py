@@ -20,6 +20,9 @@ say var_mb "$(df -Pm /var | awk 'NR == 2 {print $4}')"
 say init "$(cat /proc/1/comm)"
 say server_name "$(cat /var/lib/mlops/server_name 2>/dev/null)"
 say installed "$(cat /var/lib/mlops/installed 2>/dev/null)"
+say airflow "$(sed -n 's/^apache-airflow==\([^ ;\]*\).*/\1/p' \
+  /opt/mlops/airflow/current/requirements.txt 2>/dev/null)"
+[ ! -e /var/lib/mlops/upgrade/state.json ] || say upgrade open
 say time_daemon "$(dpkg-query -W -f '${db:Status-Status} ${Package}\n' chrony ntpsec openntpd \
   2>/dev/null | awk '$1 == "installed" {print $2; exit}')"
 say last_run "$(cat /var/lib/mlops/last_run 2>/dev/null)"
@@ -58,6 +61,10 @@ class Facts:
     ports: dict[int, str]
     database: bool
     database_mark: str
+    airflow: str = ""
+    """The version in force."""
+    upgrade: bool = False
+    """Whether an upgrade is open: somebody is at it, or the server goes back."""
 
     @property
     def postgres_version(self) -> str:
@@ -99,4 +106,6 @@ def parse(text: str) -> Facts:
         },
         database=found.get("database", "0") != "0" or "role" in found,
         database_mark=found.get("database_mark", ""),
+        airflow=found.get("airflow", ""),
+        upgrade="upgrade" in found,
     )

@@ -62,6 +62,12 @@ class Plan:
         return tuple(c for _, lanes in self.stages for lane in lanes for c in lane.changes)
 
 
+def split(plan: Plan, stage: str) -> tuple[Plan, Plan]:
+    """The stages before the one of this name, and the rest. All of it counts as checked."""
+    at = next((n for n, (name, _) in enumerate(plan.stages) if name == stage), len(plan.stages))
+    return Plan(plan.stages[:at], plan.checked), Plan(plan.stages[at:], plan.checked)
+
+
 def make_plan(host: Host, stages: Sequence[Stage]) -> Plan:
     """Compare everything with what is wanted: one round trip, two when texts differ."""
     resources = [r for stage in stages for lane in stage.lanes for r in lane.resources]

@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -14,6 +14,7 @@ from mlops_install.check import Check
 from mlops_install.errors import MlopsError
 from mlops_install.plan import Change, Plan
 from mlops_install.removal.plan import Kept
+from mlops_install.upgrade import Upgrade
 
 people = Console(stderr=True, highlight=False, soft_wrap=True)
 data = Console(highlight=False, soft_wrap=True)
@@ -78,10 +79,14 @@ def _is_new(change: Change) -> bool:
     return all(d.old == "absent" for d in change.differences)
 
 
-def show_plan(plan: Plan, console: Console, *, full: bool = False) -> None:
-    """Print the plan."""
+def show_plan(
+    plan: Plan, console: Console, *, full: bool = False, upgrade: Upgrade | None = None
+) -> None:
+    """Print the plan; what upgrade it is stands last, where it is seen."""
     for line in plan_lines(plan, full=full):
         console.print(line)
+    for text in upgrade.lines() if upgrade else ():
+        console.print(Text(text, "bold" if text[0] != " " else ""))
 
 
 def show_removal(plan: Plan, kept: Sequence[Kept], running: Sequence[str], to: Console) -> None:
@@ -104,8 +109,11 @@ def show_removal(plan: Plan, kept: Sequence[Kept], running: Sequence[str], to: C
         to.print(Text("nothing of the installer is left to remove", "green"))
 
 
-def plan_json(plan: Plan) -> dict[str, Any]:
-    """The plan as data: version, counts, and per change the lane, differences and steps."""
+def plan_json(plan: Plan, upgrade: Upgrade | None = None) -> dict[str, Any]:
+    """The plan as data: version, counts, and per change the lane, differences and steps.
+
+    `upgrade` is null or tells from, to, schema, restarts, drain_timeout and the tasks at work.
+    """
     changes = [
         {
             "stage": stage,
@@ -119,7 +127,8 @@ def plan_json(plan: Plan) -> dict[str, Any]:
         for lane in lanes
         for change in lane.changes
     ]
-    return {"version": 1, "checked": plan.checked, "changes": changes}
+    about = upgrade.as_json() if upgrade else None
+    return {"version": 1, "checked": plan.checked, "upgrade": about, "changes": changes}
 
 
 # --- tables -------------------------------------------------------------------------------
@@ -162,6 +171,19 @@ def ask(question: str) -> bool:
         raise EOFError
     people.print(Text(question), end="")
     return input().strip().lower() in ("y", "yes")
+
+
+def choose(question: str, choices: Mapping[str, str]) -> str:
+    """One of the words, each with its meaning. Raises EOFError where nobody is to answer."""
+    if not sys.stdin.isatty():
+        raise EOFError
+    for word, meaning in choices.items():
+        people.print(Text(f"  {word:8} {meaning}"))
+    answer = ""
+    while answer not in choices:
+        people.print(Text(question), end="")
+        answer = input().strip().lower()
+    return answer
 
 
 def ending(url: str, user: str, login: str) -> None:

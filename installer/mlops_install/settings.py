@@ -120,7 +120,9 @@ class Postgres(Section):
 class Airflow(Section):
     """Airflow."""
 
-    version: Literal["3.3.2"] = Field("3.3.2", description="Version; there is one lock file each.")
+    version: Literal["3.1.8", "3.2.2", "3.3.1", "3.3.2"] = Field(
+        "3.3.2", description="Version; there is one lock file each."
+    )
     schedulers: int = Field(
         2, ge=1, le=8, description="Schedulers, each with its own tasks (LocalExecutor)."
     )
@@ -145,6 +147,12 @@ class Airflow(Section):
         le=604800,
         description="Seconds that a scheduler which is stopped (also by a reboot) waits for its"
         " running tasks before they are killed and run again.",
+    )
+    when_tasks_outlast: Literal["give-up", "wait", "stop"] = Field(
+        "give-up",
+        description="What an upgrade that changes the database does under --yes when tasks still"
+        " run after drain_timeout: give up and change nothing, wait without end, or stop them;"
+        " those that are stopped run again afterwards.",
     )
     admin_user: Name = Field("admin", description="First user; the password is made on the server.")
     admin_email: str = Field("admin@localhost", description="Its e-mail address.")

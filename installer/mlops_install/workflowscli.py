@@ -11,6 +11,7 @@ from mlops_install.options import (
     JsonOption,
     OnOption,
     SshOption,
+    YesOption,
     chosen,
 )
 
@@ -68,17 +69,27 @@ def sync(
 
 def rollback(
     context: typer.Context,
-    what: Annotated[str, typer.Argument(help="workflows.", metavar="WHAT")],
-    commit: Annotated[str | None, typer.Argument(help="Default: the one before.")] = None,
+    what: Annotated[str, typer.Argument(help="workflows, or airflow.", metavar="WHAT")],
+    commit: Annotated[
+        str | None, typer.Argument(help="Of the workflows. Default: the one before.")
+    ] = None,
     on: OnOption = None,
     config: ConfigOption = None,
     ssh_config: SshOption = None,
+    yes: YesOption = False,
 ) -> int:
-    """Go back to an earlier commit; it stays until `mlops-install workflows release`."""
+    """Go back: workflows to an earlier commit, airflow to before the last upgrade."""
+    from mlops_install import actions
     from mlops_install.errors import ConfigError
 
+    if what == "airflow" and commit is None:
+        yes = yes or (context.obj or {}).get("yes", False)
+        options = chosen(context, on, config, ssh_config, False, False)
+        return actions.rollback_airflow(options, yes=yes)
     if what != "workflows":
-        raise ConfigError(f"{what} cannot be rolled back", fix="say `rollback workflows`")
+        raise ConfigError(
+            f"{what} cannot be rolled back", fix="say `rollback workflows` or `rollback airflow`"
+        )
     more = [commit] if commit else []
     return _run(context, on, config, ssh_config, "workflows", "rollback", *more)
 

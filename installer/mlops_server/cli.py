@@ -39,12 +39,13 @@ class _Parser(argparse.ArgumentParser):
 def _parser() -> _Parser:
     parser = _Parser(prog="mlops", description="Workflows and model environments of this server.")
     top = parser.add_subparsers(
-        required=True, metavar="env|workflows|service|backup|door", parser_class=_Parser
+        required=True, metavar="env|workflows|service|backup|upgrade|door", parser_class=_Parser
     )
     _add_environments(top)
     _add_workflows(top)
     _add_services(top)
     _add_backups(top)
+    _add_upgrade(top)
     door = top.add_parser("door", help="answer one request of the git-pull DAG, on stdin")
     door.set_defaults(run=_door)
     return parser
@@ -85,6 +86,12 @@ def _add_services(top: "argparse._SubParsersAction[_Parser]") -> None:
 
 def _add_backups(top: "argparse._SubParsersAction[_Parser]") -> None:
     from mlops_server.backup import cli
+
+    cli.add(top)
+
+
+def _add_upgrade(top: "argparse._SubParsersAction[_Parser]") -> None:
+    from mlops_server.upgrade import cli
 
     cli.add(top)
 

@@ -88,6 +88,21 @@ class Layout:
         return self.root / "var/lib/mlops/workflows"
 
     @property
+    def upgrade(self) -> Path:
+        """The folder of an open upgrade and of what a rollback goes back to; for root only."""
+        return self.root / "var/lib/mlops/upgrade"
+
+    @property
+    def upgrade_log(self) -> Path:
+        """What upgrades did."""
+        return self.root / "var/log/mlops/upgrade.log"
+
+    @property
+    def run(self) -> Path:
+        """Where the installer's run lock is."""
+        return self.root / "run/mlops-install"
+
+    @property
     def known_hosts(self) -> Path:
         """Pinned host keys of Git servers."""
         return self.root / "etc/mlops/known_hosts"

@@ -67,7 +67,7 @@ def test_a_setting_in_the_wrong_table_says_where_it_belongs():
         ('schedulers = "2"', "valid integer, not '2'"),
         ("schedulers = true", "valid integer, not True"),
         ("drain_timeout = 1", "greater than or equal to 10"),
-        ('version = "9.9"', "should be '3.3.2', not '9.9'"),
+        ('version = "9.9"', "should be '3.1.8', '3.2.2', '3.3.1' or '3.3.2', not '9.9'"),
         ('admin_user = "Robert; drop"', "should match pattern"),
     ],
 )

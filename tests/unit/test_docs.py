@@ -63,6 +63,7 @@ STEPS_MAKE = {  # not a resource by themselves: steps of resources, the engine a
     "/var/lib/mlops/last_run": "runlock.py",
     "/var/lib/mlops/history.jsonl": "runlock.py",
     "/var/log/mlops/install.log": "engine.py",
+    "/var/log/mlops/upgrade.log": "upgrading.py",
     "/run/mlops-install": "engine.py",
     "/var/lib/mlops/journal.jsonl": "journal.py",
     "/var/lib/mlops/originals": "journal.py",

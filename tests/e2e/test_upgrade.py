@@ -1,0 +1,176 @@
+"""Upgrades: nothing lost, nothing run twice, nothing killed; and back by itself when it fails.
+
+UPGRADES=all takes every pair of versions, FAULTS=all every fault.
+"""
+
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import faults
+import load
+import pytest
+from faults import Death
+from mlops_install import box
+from server import Done, Server, make, wait_for
+
+pytestmark = [pytest.mark.box, pytest.mark.slow]
+
+OLD, NEW, SAME = "3.2.2", "3.3.2", "3.3.1"
+PAIRS = [OLD, "3.1.8"] if os.environ.get("UPGRADES") == "all" else [OLD]
+ALL = os.environ.get("FAULTS") == "all"
+ERRORS = list(faults.ERRORS) if ALL else ["the migration fails"]
+DEATHS = faults.EVERY if ALL else [Death("installer", "starting")]
+CONFIG = """\
+[airflow]
+version = "{version}"
+parallelism = 4
+drain_timeout = {timeout}
+"""
+
+
+def configure(server: Server, version: str, timeout: int = 120) -> None:
+    server.config.write_text(CONFIG.format(version=version, timeout=timeout))
+
+
+def provision(version: str, folder: Path) -> Server:
+    server = make("debian-12", folder)
+    configure(server, version)
+    done = server.cli("apply", "--yes", "--no-verify")
+    assert done.returncode == 0, done.output
+    load.add(server)
+    return server
+
+
+@pytest.fixture(scope="module", params=PAIRS)
+def old(request: pytest.FixtureRequest, boxes_here: None, folder: Path) -> Iterator[Server]:
+    """A server with the older version at work; its tests go from the faults to the upgrade."""
+    server = provision(request.param, folder)
+    server.version = request.param  # type: ignore[attr-defined]
+    yield server
+    box.down(server.name)
+
+
+def settled(server: Server) -> None:
+    """No upgrade is open any more."""
+    path = f"{faults.FOLDER}/state.json"
+    wait_for(lambda: server.try_ssh(f"test ! -e {path}").returncode == 0, "the way back", 300, 1)
+
+
+def assert_as_before(server: Server, version: str, before: load.Memory) -> None:
+    """The old version runs, all of it, without a further run, and knows everything."""
+    settled(server)
+    configure(server, version)
+    verified = server.cli("verify")
+    assert verified.returncode == 0, verified.output
+    assert server.api("GET", "/api/v2/version", token="")["version"] == version
+    load.assert_remembered(server, before)
+    count = len(load.lines(server))
+    wait_for(lambda: len(load.lines(server)) > count, "the load goes on", 60)
+
+
+@pytest.mark.parametrize("name", ERRORS)
+def test_an_error_leads_back(old: Server, name: str) -> None:
+    before = load.remember(old)
+    configure(old, NEW)
+    with faults.error(old, name) as words:
+        done = old.cli("apply", "--yes")
+        settled(old)
+    assert done.returncode == 1, done.output
+    assert words in done.output
+    assert "upgrade.log" in done.output or name == "no room"
+    assert_as_before(old, old.version, before)  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("death", DEATHS, ids=lambda d: f"{d.who}-{d.point}".replace(" ", "-"))
+def test_a_death_leads_back(old: Server, death: Death) -> None:
+    before = load.remember(old)
+    configure(old, NEW)
+    run = faults.start(old)
+    faults.follow(run, death.point)
+    faults.DEATHS[death.who][0](old, run)
+    began = time.monotonic()
+    said = run.communicate(timeout=300)[0]
+    settled(old)
+    print(f"\n{death}: back after {time.monotonic() - began:.0f} s; it ended with {run.returncode}")
+    assert run.returncode != 0, said
+    assert_as_before(old, old.version, before)  # type: ignore[attr-defined]
+
+
+def test_tasks_that_outlast_the_time_are_named_and_nothing_is_stopped(old: Server) -> None:
+    version = old.version  # type: ignore[attr-defined]
+    units, before = old.units(), load.remember(old)
+    configure(old, NEW, timeout=10)
+    longer = "select count(*) from task_instance where task_id = 'longer' and state = 'running'"
+    wait_for(lambda: old.sql(longer) == "1", "the longer task", 60, 0.2)
+    done = old.cli("apply", "--yes")
+    assert done.returncode == 1, done.output
+    assert "tasks outlast drain_timeout, so nothing was stopped" in done.output
+    assert "still at work: load_long" in done.output
+    settled(old)
+    assert old.units() == units
+    assert_as_before(old, version, before)
+
+
+def test_plan_names_the_upgrade(old: Server) -> None:
+    configure(old, NEW)
+    found = old.cli("plan", "--json").json["upgrade"]
+    assert (found["from"], found["to"]) == (old.version, NEW)  # type: ignore[attr-defined]
+    assert found["schema"] is True
+    assert found["drain_timeout"] == 120
+    assert "airflow-scheduler@1.service" in found["restarts"]
+    text = old.cli("plan").output
+    assert "the database schema changes" in text
+
+
+def test_an_upgrade_loses_nothing(old: Server) -> None:
+    before = load.remember(old)
+    configure(old, NEW)
+    done: Done = old.cli("apply", "--yes")
+    assert done.returncode == 0, done.output
+    assert "is in force; down for" in done.output
+    print("\n" + next(line for line in done.output.splitlines() if "down for" in line))
+    count = len(load.lines(old))
+    wait_for(lambda: len(load.lines(old)) > count, "the load goes on", 60)
+    load.assert_remembered(old, before)
+    load.stop(old)
+    if not ALL:
+        print(f"{load.assert_every_task_ran_once(old)} task instances, each ran once")
+    assert old.cli("plan").returncode == 0
+    assert old.api("GET", "/api/v2/version", token="")["version"] == NEW
+
+
+def test_a_rollback_brings_the_database_back(old: Server) -> None:
+    """After the upgrade: what ran since is lost and counted; the config still wants the new one."""
+    version = old.version  # type: ignore[attr-defined]
+    done = old.cli("rollback", "airflow", "--yes", target="")
+    assert done.returncode == 0, done.output
+    assert "DAG runs among it" in done.output
+    assert "plan` then shows the upgrade again" in done.output
+    assert old.cli("plan", "--json").json["upgrade"]["to"] == NEW
+    configure(old, version)
+    verified = old.cli("verify")
+    assert verified.returncode == 0, verified.output
+    assert load.decrypted(old) == ("open sesame", "marzipan")
+    assert old.ssh(f"ls {faults.FOLDER}/*.dump").count(f"airflow-{NEW}-") == 1
+
+
+@pytest.mark.skipif(os.environ.get("UPGRADES") != "all", reason="`make upgrade-test` does it")
+def test_a_rolling_upgrade_interrupts_nothing(boxes_here: None, folder: Path) -> None:
+    server = provision(SAME, folder)
+    try:
+        configure(server, NEW)
+        upgrade = server.cli("plan", "--json").json["upgrade"]
+        assert (upgrade["from"], upgrade["to"], upgrade["schema"]) == (SAME, NEW, False)
+        before = load.remember(server)
+        done = server.cli("apply", "--yes")
+        assert done.returncode == 0, done.output
+        load.assert_remembered(server, before)
+        load.stop(server)
+        print(f"\n{load.assert_every_task_ran_once(server)} task instances, each ran once")
+        back = server.cli("rollback", "airflow", "--yes", target="")
+        assert back.returncode == 0, back.output
+        assert server.api("GET", "/api/v2/version", token="")["version"] == SAME
+    finally:
+        box.down(server.name)

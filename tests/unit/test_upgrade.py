@@ -1,0 +1,221 @@
+"""Upgrades: what a plan means, which files are saved and come back, and when the guard wakes."""
+
+import fcntl
+import json
+import os
+import threading
+import time
+
+import pytest
+from mlops_install import report, upgrade
+from mlops_install.config import parse
+from mlops_install.context import Given, make
+from mlops_install.errors import ConfigError
+from mlops_install.facts import parse as facts
+from mlops_install.plan import Plan, _change, _lanes, split
+from mlops_install.probe import Answer
+from mlops_install.resource import ABSENT
+from mlops_install.resources.airflow import Contents
+from mlops_install.roles import stages
+from mlops_server.errors import EnvError
+from mlops_server.layout import Layout
+from mlops_server.upgrade import drain, files, guard, steps, tasks
+from mlops_server.upgrade.state import Log, State, Store
+from samples import FACTS
+
+HEADS = {"3.1.8": "509b94a1042d", "3.2.2": "1d6611b6ab7c", "3.3.1": "d2f4e1b3c5a7"}
+HEADS["3.3.2"] = HEADS["3.3.1"]
+FAB = "02ca36b0235b"
+
+
+def planned(old: str, new: str) -> tuple[Plan, object]:
+    """The plan for a server that has one version and shall have another."""
+    context = make(
+        parse(f'[airflow]\nversion = "{new}"\n', "t"),
+        facts(FACTS + (f"airflow={old}\n" if old else "")), Given(), "192.0.2.7",
+    )  # fmt: skip
+    found = {}
+    for stage in stages(context):
+        for lane in stage.lanes:
+            for resource in lane.resources:
+                answer = Answer("", ABSENT, "")
+                if old and isinstance(resource, Contents):
+                    rows = f"alembic_version|{HEADS[old]}\nalembic_version_fab|{FAB}\n"
+                    rows += "user admin|Admin\nuser mlops-verify|Op\n"
+                    answer = Answer(rows, 0, "")
+                if change := _change(resource, answer):
+                    found[resource.name] = change
+    plan = Plan(tuple((s.name, _lanes(s, found)) for s in stages(context)), len(found))
+    return plan, context
+
+
+@pytest.mark.parametrize("old", ["3.1.8", "3.2.2"])
+def test_other_heads_make_an_upgrade_of_the_schema(old):
+    found = upgrade.find(*planned(old, "3.3.2"))
+    assert (found.old, found.new, found.schema) == (old, "3.3.2", True)
+    text = "\n".join(found.lines())
+    assert f"upgrade of Airflow {old} → 3.3.2: the database schema changes" in text
+    assert "tasks have 3600 s (drain_timeout) to end" in text
+
+
+def test_the_same_heads_make_a_rolling_upgrade():
+    found = upgrade.find(*planned("3.3.1", "3.3.2"))
+    assert not found.schema
+    assert "the database schema stays as it is" in next(found.lines())
+
+
+def test_a_first_run_is_no_upgrade():
+    assert upgrade.find(*planned("", "3.3.2")) is None
+
+
+def test_an_older_version_cannot_use_a_newer_database():
+    with pytest.raises(ConfigError, match=r"Airflow 3.2.2 cannot use the database of 3.3.2") as e:
+        upgrade.find(*planned("3.3.2", "3.2.2"))
+    assert "rollback airflow" in e.value.fix
+
+
+def test_an_older_version_of_the_same_schema_may_come_back():
+    assert not upgrade.find(*planned("3.3.2", "3.3.1")).schema
+
+
+def test_the_plan_as_data_tells_of_the_upgrade():
+    plan, context = planned("3.2.2", "3.3.2")
+    found = report.plan_json(plan, upgrade.find(plan, context))["upgrade"]
+    assert (found["from"], found["to"], found["schema"]) == ("3.2.2", "3.3.2", True)
+    assert report.plan_json(plan)["upgrade"] is None
+    json.dumps(found)
+
+
+def test_nothing_is_configured_before_the_split():
+    plan, _ = planned("3.2.2", "3.3.2")
+    first, rest = split(plan, "configure")
+    assert [name for name, _ in first.stages] == ["prepare", "build"]
+    assert [name for name, _ in rest.stages] == ["configure", "start"]
+
+
+# --- files --------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def layout(tmp_path):
+    (tmp_path / "var/lib/mlops").mkdir(parents=True)
+    return Layout(tmp_path)
+
+
+def put(layout, name, text="old", mode=0o640):
+    path = layout.root / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    path.chmod(mode)
+    return path
+
+
+def test_files_come_back_as_they_were(layout):
+    cfg = put(layout, "etc/mlops/airflow.cfg")
+    gone = put(layout, "etc/systemd/system/airflow-api-server.service")
+    secret = put(layout, "etc/mlops/secrets/fernet_key")
+    code = put(layout, "opt/mlops/lib/python/0123456789ab/a.py")
+    current = layout.root / "opt/mlops/airflow/current"
+    current.parent.mkdir(parents=True)
+    current.symlink_to("old")
+    archive = layout.root / "files.tar"
+    files.save(layout.root, archive)
+    assert archive.stat().st_mode & 0o777 == 0o600
+
+    put(layout, "etc/mlops/airflow.cfg", "new", 0o644)
+    gone.unlink()
+    new = put(layout, "etc/systemd/system/airflow-api-server@.service", "new")
+    wanted = layout.root / "etc/systemd/system/airflow.target.wants/airflow-api-server@a.service"
+    wanted.parent.mkdir()
+    wanted.symlink_to("../airflow-api-server@.service")
+    current.unlink()
+    current.symlink_to("new")
+    secret.write_text("kept")
+    code.write_text("kept")
+    changed = files.restore(layout.root, archive)
+    assert len(changed) == 5
+    assert (cfg.read_text(), cfg.stat().st_mode & 0o777) == ("old", 0o640)
+    assert gone.read_text() == "old"
+    assert os.readlink(current) == "old"
+    assert not new.exists()
+    assert not wanted.is_symlink()
+    assert (secret.read_text(), code.read_text()) == ("kept", "kept")
+    assert files.restore(layout.root, archive) == []
+
+
+# --- state and guard ----------------------------------------------------------------------
+
+
+def test_the_state_survives_and_its_end_is_kept(layout):
+    store = Store(layout)
+    store.save(State("3.2.2", "3.3.2", phase="open", stopped=100.0))
+    assert store.folder.stat().st_mode & 0o777 == 0o700
+    assert store.opened().phase == "open"
+    store.answered.write_text("130.25")
+    store.end(store.opened(), "done", "well")
+    assert store.load() is None
+    last = json.loads(store.last.read_text())
+    assert (last["from"], last["to"], last["outcome"]) == ("3.2.2", "3.3.2", "done")
+    assert last["seconds_down"] == 30.2
+    assert sorted(p.name for p in store.folder.iterdir()) == ["last.json"]
+    assert "upgrade that ended" in (layout.root / "var/lib/mlops/last_run").read_text()
+
+
+def test_the_first_reason_is_kept(layout):
+    store = Store(layout)
+    store.save(State("3.2.2", "3.3.2"))
+    steps.fail(store, "pg_dump failed")
+    steps.fail(store, "the installer stopped")
+    assert store.opened().reason == "pg_dump failed"
+
+
+def test_a_step_of_a_dead_run_stops(layout):
+    store = Store(layout)
+    with pytest.raises(EnvError, match="no upgrade is open"):
+        store.opened()
+    store.save(State("3.2.2", "3.3.2"))
+    store.abandoned.touch()
+    with pytest.raises(EnvError, match="given up"):
+        store.opened()
+
+
+def test_the_guard_waits_while_the_run_lock_is_held_and_ends_with_the_upgrade(layout):
+    store, log = Store(layout), Log(layout, "guard", lambda _: None)
+    store.save(State("3.2.2", "3.3.2"))
+    layout.run.mkdir(parents=True)
+    with (layout.run / "lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        waiting = threading.Thread(target=guard.guard, args=(layout, log))
+        waiting.start()
+        time.sleep(0.6)
+        assert waiting.is_alive()
+        assert not store.abandoned.exists()
+        store.path.unlink()
+        waiting.join(5)
+        assert not waiting.is_alive()
+
+
+def test_who_watches_sees_what_the_guard_says_since_the_upgrade_began(layout):
+    store, said = Store(layout), []
+    Log(layout, "guard", lambda _: None)("of an earlier upgrade")
+    store.save(State("3.2.2", "3.3.2", log=layout.upgrade_log.stat().st_size))
+    Log(layout, "drain", lambda _: None)("not of the guard")
+    Log(layout, "guard", lambda _: None)("going back\nit is as before")
+    threading.Timer(0.4, store.path.unlink).start()
+    assert guard.watch(layout, said.append, 10)
+    assert said == ["going back", "it is as before"]
+    assert layout.upgrade_log.stat().st_mode & 0o777 == 0o600
+
+
+def test_the_version_in_force_is_in_its_generation(layout):
+    put(
+        layout,
+        "opt/mlops/airflow/current/requirements.txt",
+        "aiohttp==1.0 \\\n    --hash=sha256:00\napache-airflow==3.2.2 \\\n    --hash=sha256:00\n",
+    )
+    assert drain.version(layout) == "3.2.2"
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(7, "7 s"), (61, "1 min 1 s"), (7260, "2 h 1 min")])
+def test_spans_are_for_people(seconds, text):
+    assert tasks.span(seconds) == text
