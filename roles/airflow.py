@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator
 
-from mlops_install import connections, locks
+from mlops_install import connections, locks, variables
 from mlops_install.context import Context
 from mlops_install.digest import short
 from mlops_install.render import render
@@ -50,9 +50,10 @@ def environment(context: Context) -> Iterator[AnyResource]:
 def configuration(context: Context) -> Iterator[AnyResource]:
     """Config, helpers, DAGs and units; then the database is brought to what they expect."""
     yield Link("/opt/mlops/airflow/current", venv_path(context))
-    links = context.given.connections
-    text = links.get_secret_value() if links else "{}\n"
-    yield File(connections.PATH, text, 0o640, group="airflow", secret=True)
+    given = context.given
+    for path, read in ((connections.PATH, given.connections), (variables.PATH, given.variables)):
+        text = read.get_secret_value() if read else "{}\n"
+        yield File(path, text, 0o640, group="airflow", secret=True)
     yield File("/etc/mlops/airflow.cfg", _cfg(context), 0o640, group="airflow")
     yield from _helpers()
     yield from _units(context)

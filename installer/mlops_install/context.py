@@ -5,7 +5,7 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
-from mlops_install import connections, release
+from mlops_install import connections, release, variables
 from mlops_install.errors import ConfigError
 from mlops_install.facts import Facts
 from mlops_install.lock import project as projects
@@ -39,6 +39,7 @@ class Given:
     known_hosts: str | None = None
     allowed_signers: str | None = None
     connections: SecretStr | None = None
+    variables: SecretStr | None = None
     project: Project | None = None
 
 
@@ -57,6 +58,7 @@ def given(config: Config) -> Given:
         known_hosts=_text("[workflows] known_hosts", config.workflows.known_hosts),
         allowed_signers=_text("[workflows] allowed_signers", config.workflows.allowed_signers),
         connections=connections.document(config.connections),
+        variables=variables.document(config.variables),
         project=_project(config),
     )
 

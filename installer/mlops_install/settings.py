@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 
 from mlops_install.connections import Connections
 from mlops_install.section import Name, SecretRef, Section, Url
+from mlops_install.variables import Variables
 from mlops_install.workflowsettings import Models, Pools, Workflows
 
 
@@ -197,6 +198,7 @@ class Config(Section):
     workflows: Workflows = Workflows()
     pools: Pools = Pools()
     connections: Connections = Connections()
+    variables: Variables = Variables()
     proxy: Proxy = Proxy()
 
 
