@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from mlops_install import connections
+from mlops_install import connections, locks, variables
 from mlops_install.airflowversion import AirflowVersion, airflow_version
 from mlops_install.context import Context
 from mlops_install.digest import short
@@ -33,10 +33,16 @@ def packages(_: Context) -> tuple[str, ...]:
     return ("libnss-myhostname",)
 
 
+def lock(context: Context) -> str:
+    """The lock of the version; with what an object store needs, where the config names one."""
+    chosen = context.config.airflow
+    more = locks.read(f"s3-{chosen.version}.txt") if chosen.xcom_path else ""
+    return _version(context).requirements + more
+
+
 def venv_path(context: Context) -> str:
     """The generation that today's lock and the server's Python make."""
-    text = _version(context).requirements
-    return f"/opt/mlops/airflow/{short(text, PYTHON[context.facts.os_version])}"
+    return f"/opt/mlops/airflow/{short(lock(context), PYTHON[context.facts.os_version])}"
 
 
 def environment(context: Context) -> Iterator[AnyResource]:
@@ -45,7 +51,7 @@ def environment(context: Context) -> Iterator[AnyResource]:
         yield Directory(path, 0o750, "airflow", "airflow", whole=True)
     for path in ("/opt/mlops/dags", "/opt/mlops/lib/airflow_config"):
         yield Directory(path)
-    yield Venv(venv_path(context), _version(context).requirements, UV, NETWORK)
+    yield Venv(venv_path(context), lock(context), UV, NETWORK)
     python = PYTHON[context.facts.os_version]
     site = f"{venv_path(context)}/lib/python{python}/site-packages"
     yield File(f"{site}/mlops.pth", f"{CODE}/current\n")
@@ -54,9 +60,10 @@ def environment(context: Context) -> Iterator[AnyResource]:
 def configuration(context: Context) -> Iterator[AnyResource]:
     """Config, helpers, DAGs and units; then the database is brought to what they expect."""
     yield Link("/opt/mlops/airflow/current", venv_path(context))
-    links = context.given.connections
-    text = links.get_secret_value() if links else "{}\n"
-    yield File(connections.PATH, text, 0o640, group="airflow", secret=True)
+    given = context.given
+    for path, read in ((connections.PATH, given.connections), (variables.PATH, given.variables)):
+        text = read.get_secret_value() if read else "{}\n"
+        yield File(path, text, 0o640, group="airflow", secret=True)
     yield File("/etc/mlops/airflow.cfg", _cfg(context), 0o640, group="airflow")
     yield from _helpers()
     yield from _units(context)
@@ -108,6 +115,7 @@ def _cfg(context: Context, unit: str = "") -> str:
         "base_url": context.base_url,
         "drain_timeout_seconds": context.config.airflow.drain_timeout,
         "timezone": context.config.base.timezone,
+        "xcom_path": context.config.airflow.xcom_path or "file:///srv/mlops/data/xcom",
         "xcom_threshold": context.config.airflow.xcom_threshold,
     }
     text = render("airflow/airflow.cfg", **values | dict.fromkeys(NOT_READ.get(unit, ()), 0))

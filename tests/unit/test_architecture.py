@@ -24,7 +24,10 @@ DOORS = {  # what may be imported where, and nowhere else
     "rich": {"installer/mlops_install/report.py", "installer/mlops_install/progress.py"},
     "typer": {f"installer/mlops_install/{n}.py" for n in COMMAND_LINE},
     "airflow": {
-        *(f"installer/mlops_airflow/{n}.py" for n in ("bundle", "decorators", "deploy")),
+        *(
+            f"installer/mlops_airflow/{n}.py"
+            for n in ("bundle", "decorators", "deploy", "objectstore")
+        ),
         "installer/mlops_airflow/operators.py",
         "installer/mlops_server/workflows/gate_dags.py",
     },
