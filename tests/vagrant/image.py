@@ -29,7 +29,7 @@ GUEST = f"""
 set -eu
 export DEBIAN_FRONTEND=noninteractive
 apt-get update -qq
-apt-get install -y -qq --no-install-recommends {' '.join(PACKAGES)} >/dev/null
+apt-get install -y -qq --no-install-recommends {" ".join(PACKAGES)} >/dev/null
 update-ca-certificates >/dev/null
 useradd --create-home --shell /bin/bash vagrant
 install -d -m 0700 -o vagrant -g vagrant /home/vagrant/.ssh
@@ -80,9 +80,11 @@ def _tree(system: str, tree: Path) -> None:
     (tree / "etc/hosts").write_text(f"127.0.0.1 localhost\n127.0.1.1 {system}\n::1 localhost\n")
     (key,) = Path("/").glob(PUBLIC_KEY.lstrip("/"))
     shutil.copy(key, tree / "vagrant.pub")
-    nspawn = ("systemd-nspawn", "--quiet", "--settings=no", "--register=no", "--keep-unit",
-              "--resolv-conf=off", "--timezone=off", "--link-journal=no", f"--directory={tree}")  # fmt: skip
-    run(*nspawn, "sh", "-c", GUEST)
+    run(
+        "systemd-nspawn", "--quiet", "--settings=no", "--register=no", "--keep-unit",
+        "--resolv-conf=off", "--timezone=off", "--link-journal=no", f"--directory={tree}",
+        "sh", "-c", GUEST,
+    )  # fmt: skip
 
 
 def _disk(tree: Path, disk: Path) -> None:
@@ -92,7 +94,9 @@ def _disk(tree: Path, disk: Path) -> None:
         file.truncate(DISK_GB * 2**30)
         file.write(Path("/usr/lib/EXTLINUX/mbr.bin").read_bytes())
         # Active, Linux; the bytes of cylinders and heads are those that say "look at the sectors".
-        entry = struct.pack("<B3sB3sII", 0x80, b"\xfe\xff\xff", 0x83, b"\xfe\xff\xff", START, sectors)
+        entry = struct.pack(
+            "<B3sB3sII", 0x80, b"\xfe\xff\xff", 0x83, b"\xfe\xff\xff", START, sectors
+        )
         file.seek(446)
         file.write(entry)
         file.seek(510)
