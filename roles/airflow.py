@@ -92,7 +92,8 @@ def services(context: Context) -> Iterator[AnyResource]:
     number = context.config.airflow.schedulers
     schedulers = [f"airflow-scheduler@{i}.service" for i in range(1, number + 1)]
     inputs = {unit: _inputs(context, unit) for unit in (DAG_PROCESSOR, TRIGGERER)}
-    yield Services("of Airflow", {**inputs, "airflow.target": "", "airflow-watchdog.timer": ""})
+    others = ("airflow-api-server.target", "airflow.target", "airflow-watchdog.timer")
+    yield Services("of Airflow", {**inputs, **dict.fromkeys(others, "")})
     own, api = _inputs(context, SCHEDULER), _inputs(context, API_SERVER)
     yield Services("airflow-scheduler@1…", dict.fromkeys(schedulers, own), "airflow-scheduler@*")
     yield Answers(
@@ -139,8 +140,8 @@ def _helpers() -> Iterator[AnyResource]:
 
 
 def _units(context: Context) -> Iterator[AnyResource]:
-    others = ("airflow.target", "airflow.slice", "airflow-watchdog.service",
-              "airflow-watchdog.timer")  # fmt: skip
+    others = ("airflow.target", "airflow-api-server.target", "airflow.slice",
+              "airflow-watchdog.service", "airflow-watchdog.timer")  # fmt: skip
     for unit in (*NOT_READ, *others):
         text = _unit(context, unit, _inputs(context, unit))
         yield UnitFile(f"/etc/systemd/system/{unit}", text)

@@ -36,6 +36,8 @@ def test_a_task_survives_the_stop_of_its_scheduler(tasks: Server) -> None:
         assert other.ended() == "success", "the other scheduler goes on"
         assert other.scheduler != unit
         assert nap.state == "running", "its scheduler waits for it"
+        tasks.ssh(f"kill -9 $(systemctl show -P MainPID {tasks.api_server})")
+        wait_for(lambda: answers(tasks), "the API server, which a drain must not hold up", 90)
         assert_ran_once(nap)
         wait_for(lambda: tasks.ssh(f"systemctl is-active {unit} || true") == "inactive",
                  "the scheduler's end", 30)  # fmt: skip

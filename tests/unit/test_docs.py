@@ -218,7 +218,8 @@ def test_no_option_is_in_the_reference_that_does_not_exist():
 
 def test_messages_of_the_troubleshooting_list_are_in_the_code():
     code = "".join(p.read_text() for p in (ROOT / "installer").rglob("*.py"))
-    code = re.sub(r"\"\s*\n\s*f?\"", "", code) + "packages failed venv failed"
+    code += "".join(p.read_text() for p in (ROOT / "templates").rglob("*.*"))
+    code = re.sub(r"\"\s*\n\s*f?\"", "", code) + "packages failed venv failed API server failed"
     rows = re.findall(r"^\| `(.+?)` \|", text("operations.md").replace("\\`", "'"), re.M)
     assert len(rows) > 15
     parts = [p.strip() for row in rows for p in row.replace("'airflow'", "`airflow`").split("…")]
