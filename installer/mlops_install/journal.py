@@ -51,7 +51,7 @@ journal_keep() {
   (umask 077; mkdir -p "$originals${1%/*}")
   rm -rf "$originals$1"
   cp -aT "$1" "$originals$1"
-  sync -f "$originals"
+  [ -L "$1" ] || sync "$originals$1"
 }
 journal_again() {  # an uninstall that was broken off had put the original back already
   grep -qsF "\"name\": \"$1\", \"was\": \"kept\"" "$journal" || return 0
