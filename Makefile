@@ -4,7 +4,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 DEMO := $(BIN)/mlops-install -F .demo/ssh_config
 
-.PHONY: demo demo-down test lint unit e2e chaos upgrade-test faults bench lock clean
+.PHONY: demo demo-down test lint unit e2e chaos upgrade-test faults bench lock clean uninstall-test
 
 demo: $(READY)
 	@mkdir -p .demo
@@ -41,6 +41,10 @@ upgrade-test: $(READY)
 # Every fault in an upgrade that changes the database; about half an hour.
 faults: $(READY)
 	FAULTS=all $(BIN)/pytest -v -s -rs tests/e2e/test_upgrade.py -k "leads_back or nothing_is_stopped"
+
+# The comparison before and after an uninstall, on both systems; `make e2e` runs it on Debian 13.
+uninstall-test: $(READY)
+	UNINSTALL_SYSTEMS=debian-12,debian-13 $(BIN)/pytest -v -s tests/e2e/test_uninstall.py
 
 bench: $(READY)
 	$(BIN)/python benchmarks/run.py

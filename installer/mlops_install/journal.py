@@ -51,11 +51,15 @@ journal_keep() {
   (umask 077; mkdir -p "$originals${1%/*}")
   rm -rf "$originals$1"
   cp -aT "$1" "$originals$1"
-  sync -f "$originals"
+  [ -L "$1" ] || sync "$originals$1"
+}
+journal_again() {  # an uninstall that was broken off had put the original back already
+  grep -qsF "\"name\": \"$1\", \"was\": \"kept\"" "$journal" || return 0
+  [ -e "$originals$1" ] || [ -L "$originals$1" ] || [ ! -e "$1" ] || journal_keep "$1"
 }
 journal_sql() { runuser -u postgres -- psql -XAtq -v ON_ERROR_STOP=1 -d postgres -c "$1"; }
 note() {
-  journal_has "$1" "$2" && return
+  if journal_has "$1" "$2"; then journal_again "$2"; return; fi
   local was=none
   case $1 in
     file|link) if [ -e "$2" ] || [ -L "$2" ]; then journal_keep "$2"; was=kept

@@ -61,6 +61,15 @@ def test_a_file_of_others_is_kept_once(tmp_path):
     assert original.stat().st_mode & 0o777 == 0o640
 
 
+def test_an_original_that_came_back_is_kept_again(tmp_path):
+    state, path = tmp_path / "state", tmp_path / "f"
+    path.write_text("theirs\n")
+    note(state, Made("file", str(path)))
+    (state / f"originals{path}").unlink()
+    note(state, Made("file", str(path)))
+    assert (state / f"originals{path}").read_text() == "theirs\n"
+
+
 def test_a_link_of_others_is_kept_as_a_link(tmp_path):
     (tmp_path / "link").symlink_to("nowhere")
     (found,) = note(tmp_path / "state", Made("link", f"{tmp_path}/link"))

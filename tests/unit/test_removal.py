@@ -6,8 +6,9 @@ from dataclasses import replace
 from mlops_install import journal
 from mlops_install.journal import Entry
 from mlops_install.removal import plan
-from mlops_install.removal.found import Found
+from mlops_install.removal.found import DROPPING, Found
 from mlops_install.removal.packages import needed, read_packages
+from mlops_install.resources.postgres import Cluster
 
 PACKAGES = read_packages(
     "nginx\tinstalled\tno\toptional\thttpd\tnginx-common (= 1), libc6 (>= 2)\n"
@@ -110,6 +111,10 @@ def test_an_older_cluster_is_ours_only_with_its_package():
     assert chooser(found).clusters() == ["17/main"]
     without = tuple(e for e in older if e.name != "postgresql-17")
     assert chooser(replace(found, entries=without)).clusters() == []
+
+
+def test_a_cluster_half_dropped_is_made_anew_by_the_next_apply():
+    assert DROPPING in "".join(step.shell() for step in Cluster("17").change(None))
 
 
 def test_a_database_that_was_there_stays():

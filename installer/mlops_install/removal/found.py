@@ -11,7 +11,7 @@ from mlops_install.resource import ABSENT
 from mlops_install.resources.postgres import ask_sql
 
 UPGRADE = f"{STATE}/upgrade/state.json"
-DROPPING = f"{STATE}/dropping-cluster"
+DROPPING = f"{STATE}/made/postgres-half-made"  # as resources/postgres.py calls it
 UNITS = """\
 systemctl list-units --all --plain --no-legend | cut -d' ' -f1
 find /etc/systemd/system -type l -printf '%f\\n'
@@ -24,7 +24,7 @@ select dag_id || '.' || task_id || ' of ' || run_id || ', since '
 # A cluster that we are making or dropping need not answer.
 CLUSTERS = f"""\
 ls -d /var/lib/postgresql/*/main/global/pg_control 2>/dev/null
-ls {STATE}/made/postgres-half-made {DROPPING} 2>/dev/null
+ls {DROPPING} 2>/dev/null
 true"""
 DATABASES = "select datname || '|' || pg_get_userbyid(datdba) from pg_database"
 

@@ -136,8 +136,9 @@ def databases(
         + [f"{PSQL} -c {sh(f'drop role if exists {role}')}" for role in roles if not clusters]
     )
     away = [
-        f"touch {DROPPING}\npg_dropcluster --stop {sh(*c.split('/'))} || true\n"
-        f"rm -rf /var/lib/postgresql/{c} /etc/postgresql/{c}"
+        f"mkdir -p {STATE}/made; touch {DROPPING}\n"
+        f"pg_dropcluster --stop {sh(*c.split('/'))} || true\n"
+        f"rm -rf /var/lib/postgresql/{c} /etc/postgresql/{c}\nrm -f {DROPPING}"
         for c in clusters
     ]
     ask = f"[ -e {DROPPING} ] ||"

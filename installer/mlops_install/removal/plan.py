@@ -233,7 +233,8 @@ def _next_journal(chosen: Chooser) -> str:
 
 def _kept(chosen: Chooser) -> Iterator[Kept]:
     if chosen.keep_data:
-        yield Kept(DATA, "data of tasks; --no-keep-data removes it")
+        if chosen.has(DATA):
+            yield Kept(DATA, "data of tasks; --no-keep-data removes it")
         yield Kept(BACKUPS, "backups, with a last dump and the secrets to read it")
         yield Kept(FILE, "what of this is ours")
         for entry in chosen.of("user"):
