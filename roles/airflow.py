@@ -17,6 +17,8 @@ from mlops_install.roles.base import NETWORK
 from mlops_install.roles.models import CODE, UV
 
 PYTHON = {"12": "3.11", "13": "3.13"}
+# The real path: what a running process imports later is of the code that it was started with.
+PTH = f"import os, sys; sys.path.append(os.path.realpath('{CODE}/current'))\n"
 UNITS = ("airflow-api-server", "airflow-dag-processor", "airflow-triggerer")
 
 
@@ -43,7 +45,7 @@ def environment(context: Context) -> Iterator[AnyResource]:
     yield Venv(venv_path(context), _version(context).requirements, UV, NETWORK)
     python = PYTHON[context.facts.os_version]
     site = f"{venv_path(context)}/lib/python{python}/site-packages"
-    yield File(f"{site}/mlops.pth", f"{CODE}/current\n")
+    yield File(f"{site}/mlops.pth", PTH)
 
 
 def configuration(context: Context) -> Iterator[AnyResource]:
@@ -128,6 +130,7 @@ def _unit(context: Context, unit: str, inputs: str) -> str:
     return render(
         f"airflow/{unit}",
         inputs=inputs,
+        venv=venv_path(context),
         schedulers=context.config.airflow.schedulers,
         drain_timeout_seconds=context.config.airflow.drain_timeout,
     )
