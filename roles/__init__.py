@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from itertools import chain
 
+from mlops_install import schema
 from mlops_install.context import Context
 from mlops_install.plan import Lane, Stage
 from mlops_install.resource import AnyResource
@@ -10,7 +11,8 @@ from mlops_install.roles import airflow, base, models, postgres, proxy, workflow
 
 
 def stages(context: Context) -> tuple[Stage, ...]:
-    """Everything that is wanted of the server."""
+    """Everything that is wanted of the server. Raises `PreflightError` when it must not be."""
+    schema.check(context.config, context.facts)
     return (
         Stage(
             "prepare",
