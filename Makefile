@@ -4,7 +4,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 DEMO := $(BIN)/mlops-install -F .demo/ssh_config
 
-.PHONY: demo demo-down test lint unit e2e chaos bench lock clean
+.PHONY: demo demo-down test lint unit e2e chaos versions-test bench lock clean
 
 demo: $(READY)
 	@mkdir -p .demo
@@ -33,6 +33,10 @@ e2e: $(READY)
 # Twenty interruptions at random moments; takes the better part of an hour.
 chaos: $(READY)
 	CHAOS_ROUNDS=$${CHAOS_ROUNDS:-20} $(BIN)/pytest -v -s tests/e2e/test_interrupted.py
+
+# Every older version of Airflow on a fresh server; `make test` has the oldest one.
+versions-test: $(READY)
+	AIRFLOW_VERSIONS="3.1.8 3.2.2 3.3.1" $(BIN)/pytest -v -rs tests/e2e/test_versions.py
 
 bench: $(READY)
 	$(BIN)/python benchmarks/run.py
