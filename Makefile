@@ -4,7 +4,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 DEMO := $(BIN)/mlops-install -F .demo/ssh_config
 
-.PHONY: demo demo-down test lint unit e2e chaos upgrade-test faults bench lock clean uninstall-test
+.PHONY: demo demo-down test lint unit e2e chaos upgrade-test faults bench lock clean uninstall-test versions-test
 
 demo: $(READY)
 	@mkdir -p .demo
@@ -45,6 +45,10 @@ faults: $(READY)
 # The comparison before and after an uninstall, on both systems; `make e2e` runs it on Debian 13.
 uninstall-test: $(READY)
 	UNINSTALL_SYSTEMS=debian-12,debian-13 $(BIN)/pytest -v -s tests/e2e/test_uninstall.py
+
+# Every older version of Airflow on a fresh server; `make test` has the oldest one.
+versions-test: $(READY)
+	AIRFLOW_VERSIONS="3.1.8 3.2.2 3.3.1" $(BIN)/pytest -v -rs tests/e2e/test_versions.py
 
 bench: $(READY)
 	$(BIN)/python benchmarks/run.py

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 from itertools import chain
 
+from mlops_install import schema
 from mlops_install.context import Context
 from mlops_install.plan import Lane, Stage
 from mlops_install.resource import AnyResource
@@ -20,7 +21,11 @@ from mlops_install.roles import (
 
 
 def stages(context: Context) -> tuple[Stage, ...]:
-    """Everything that is wanted of the server, and first the journal of it."""
+    """Everything that is wanted of the server, and first the journal of it.
+
+    Raises `PreflightError` when it must not be.
+    """
+    schema.check(context.config, context.facts)
     first, *others = _wanted(context)
     lanes = [lane for stage in (first, *others) for lane in stage.lanes]
     made = (made for lane in lanes for resource in lane.resources for made in resource.makes())

@@ -26,6 +26,8 @@ NOT_READ = {  # settings in airflow.cfg that a service does not read; it reads a
     TRIGGERER: {"parallelism", "api_workers", "drain_timeout_seconds"},
     SCHEDULER: {"api_workers"},
 }
+# The real path: what a running process imports later is of the code that it was started with.
+PTH = f"import os, sys; sys.path.append(os.path.realpath('{CODE}/current'))\n"
 
 
 def packages(_: Context) -> tuple[str, ...]:
@@ -54,7 +56,7 @@ def environment(context: Context) -> Iterator[AnyResource]:
     yield Venv(venv_path(context), lock(context), UV, NETWORK)
     python = PYTHON[context.facts.os_version]
     site = f"{venv_path(context)}/lib/python{python}/site-packages"
-    yield File(f"{site}/mlops.pth", f"{CODE}/current\n")
+    yield File(f"{site}/mlops.pth", PTH)
 
 
 def configuration(context: Context) -> Iterator[AnyResource]:
@@ -151,6 +153,7 @@ def _unit(context: Context, unit: str, inputs: str) -> str:
     return render(
         f"airflow/{unit}",
         inputs=inputs,
+        venv=venv_path(context),
         schedulers=context.config.airflow.schedulers,
         drain_timeout_seconds=context.config.airflow.drain_timeout,
         slots=SLOTS,

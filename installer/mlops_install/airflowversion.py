@@ -16,12 +16,14 @@ class AirflowVersion:
     """A version that we install.
 
     `requirements` is the text of its lock; `heads` the revisions of a migrated database by table;
-    `lacks` the options of our airflow.cfg, as section.option, that it does not know yet.
+    `revisions` those that it migrates from, and the version that each came with; `lacks` the
+    options of our airflow.cfg, as section.option, that it does not know yet.
     """
 
     number: str
     requirements: str
     heads: Mapping[str, str]
+    revisions: Mapping[str, Mapping[str, str]]
     lacks: frozenset[str]
 
     def configuration(self, text: str) -> str:
@@ -42,5 +44,6 @@ def airflow_version(number: str) -> AirflowVersion:
         number,
         locks.read(f"airflow-{number}.txt"),
         {key: value for key, value in lock.items() if key.startswith("alembic")},
+        lock["revisions"],
         frozenset(lock["lacks"]),
     )

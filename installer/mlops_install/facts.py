@@ -1,6 +1,6 @@
 """What must be known of the server before anything can be wanted of it: one round trip."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from mlops_install.errors import HostError
@@ -35,6 +35,9 @@ if command -v psql >/dev/null && [ -S /run/postgresql/.s.PGSQL.5432 ]; then
       where datname = 'airflow'" -c "select 'role=1', E'\ndatabase_mark='
       || coalesce(shobj_description(oid, 'pg_authid'), '') from pg_roles
       where rolname = 'airflow'" -F '' 2>/dev/null
+  runuser -u postgres -- psql -XAt -d airflow \
+    -c "select 'alembic_version=' || version_num from alembic_version" \
+    -c "select 'alembic_version_fab=' || version_num from alembic_version_fab" 2>/dev/null
 fi
 true
 """
@@ -61,6 +64,8 @@ class Facts:
     ports: dict[int, str]
     database: bool
     database_mark: str
+    schema: Mapping[str, str]
+    """Revisions of Airflow's database by table; empty without one."""
     airflow: str = ""
     """The version in force."""
     upgrade: bool = False
@@ -108,4 +113,5 @@ def parse(text: str) -> Facts:
         database_mark=found.get("database_mark", ""),
         airflow=found.get("airflow", ""),
         upgrade="upgrade" in found,
+        schema={key: value for key, value in found.items() if key.startswith("alembic_version")},
     )

@@ -30,8 +30,8 @@ class Known:
 
 
 def airflow(layout: Layout) -> Path:
-    """Airflow's interpreter."""
-    return layout.root / "opt/mlops/airflow/current/bin/python"
+    """Airflow's interpreter, by its real folder: an upgrade may move the link meanwhile."""
+    return (layout.root / "opt/mlops/airflow/current").resolve() / "bin/python"
 
 
 def ask(layout: Layout) -> Known:
