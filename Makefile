@@ -4,7 +4,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 DEMO := $(BIN)/mlops-install -F .demo/ssh_config
 
-.PHONY: demo demo-down test lint unit e2e chaos bench lock clean
+.PHONY: demo demo-down test lint unit e2e chaos vm-test bench lock clean
 
 demo: $(READY)
 	@mkdir -p .demo
@@ -33,6 +33,10 @@ e2e: $(READY)
 # Twenty interruptions at random moments; takes the better part of an hour.
 chaos: $(READY)
 	CHAOS_ROUNDS=$${CHAOS_ROUNDS:-20} $(BIN)/pytest -v -s tests/e2e/test_interrupted.py
+
+# The Vagrantfile on a real virtual machine; the better part of an hour without KVM (VM_KVM=1).
+vm-test: $(READY)
+	$(BIN)/python scripts/vm-test
 
 bench: $(READY)
 	$(BIN)/python benchmarks/run.py

@@ -16,7 +16,7 @@ from mlops_install.roles import models, proxy
 from mlops_install.roles.base import NETWORK
 from mlops_install.roles.models import CODE, UV
 
-PYTHON = {"12": "3.11", "13": "3.13"}
+PYTHON = {"12": "3.11", "13": "3.13", "24.04": "3.12"}
 UNITS = ("airflow-api-server", "airflow-dag-processor", "airflow-triggerer")
 
 
