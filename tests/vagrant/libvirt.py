@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from mlops_install.box.tools import install_packages
+from mlops_install.box.tools import install_packages, run
 from mlops_install.errors import BoxError
 
+CONNECTION = "qemu:///system"
 PACKAGES = (
     "vagrant", "vagrant-libvirt", "libvirt-daemon-system", "libvirt-clients", "dnsmasq-base",
     "qemu-system-x86", "qemu-utils", "extlinux", "e2fsprogs",
@@ -31,7 +32,7 @@ def install() -> None:
 
 def answers() -> bool:
     """Whether a libvirt daemon runs."""
-    words = ["virsh", "-c", "qemu:///system", "version"]
+    words = ["virsh", "-c", CONNECTION, "version"]
     return subprocess.run(words, capture_output=True, check=False).returncode == 0
 
 
@@ -49,7 +50,17 @@ def daemon(folder: Path, *, kvm: bool) -> Iterator[None]:
             if time.monotonic() > deadline:
                 raise BoxError("libvirtd does not answer", fix=f"Read {folder}/libvirtd.log.")
             time.sleep(0.5)
-        yield
+        try:
+            yield
+        finally:
+            _end_networks()
+
+
+def _end_networks() -> None:
+    """Networks have a DHCP server each, which would outlive the daemon."""
+    listed = run("virsh", "-c", CONNECTION, "net-list", "--name")
+    for name in listed.split():
+        run("virsh", "-c", CONNECTION, "net-destroy", name)
 
 
 def _libvirtd(folder: Path, *, kvm: bool) -> list[str]:
