@@ -4,7 +4,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 DEMO := $(BIN)/mlops-install -F .demo/ssh_config
 
-.PHONY: demo demo-down test lint unit e2e chaos upgrade-test faults bench lock clean uninstall-test versions-test
+.PHONY: demo demo-down test lint unit e2e chaos upgrade-test faults bench lock clean uninstall-test versions-test vm-test
 
 demo: $(READY)
 	@mkdir -p .demo
@@ -49,6 +49,10 @@ uninstall-test: $(READY)
 # Every older version of Airflow on a fresh server; `make test` has the oldest one.
 versions-test: $(READY)
 	AIRFLOW_VERSIONS="3.1.8 3.2.2 3.3.1" $(BIN)/pytest -v -rs tests/e2e/test_versions.py
+
+# The Vagrantfile on a real virtual machine; the better part of an hour without KVM (VM_KVM=1).
+vm-test: $(READY)
+	$(BIN)/python scripts/vm-test
 
 bench: $(READY)
 	$(BIN)/python benchmarks/run.py

@@ -17,7 +17,7 @@ from mlops_install.roles import models, proxy
 from mlops_install.roles.base import NETWORK
 from mlops_install.roles.models import CODE, UV
 
-PYTHON = {"12": "3.11", "13": "3.13"}
+PYTHON = {"12": "3.11", "13": "3.13", "24.04": "3.12"}
 API_SERVER, SCHEDULER = "airflow-api-server@.service", "airflow-scheduler@.service"
 DAG_PROCESSOR, TRIGGERER = "airflow-dag-processor.service", "airflow-triggerer.service"
 NOT_READ = {  # settings in airflow.cfg that a service does not read; it reads all others

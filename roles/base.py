@@ -64,7 +64,7 @@ def habits(context: Context) -> Iterator[AnyResource]:
     yield Link("/etc/localtime", f"/usr/share/zoneinfo/{base.timezone}")
     yield File("/etc/timezone", base.timezone + "\n")
     yield Locale(base.locale)
-    # Debian 13 makes the former a link to the latter at every boot.
+    # Debian 13 and Ubuntu make the former a link to the latter at every boot.
     settings = "/etc/default/locale" if context.facts.os_version == "12" else "/etc/locale.conf"
     yield File(settings, f"LANG={base.locale}\n")
     # With Storage=persistent journald would make it; and where it is, the journal is kept on disk.
@@ -123,6 +123,8 @@ def _sources(context: Context) -> str:
         mirror=base.apt_mirror,
         security_mirror=base.apt_security_mirror,
         codename=codename,
+        # Ubuntu has pip's wheel in universe.
+        components="main universe" if context.facts.os_id == "ubuntu" else "main",
     )
 
 

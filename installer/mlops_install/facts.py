@@ -73,8 +73,8 @@ class Facts:
 
     @property
     def postgres_version(self) -> str:
-        """The PostgreSQL that this Debian ships."""
-        return {"12": "15", "13": "17"}.get(self.os_version, "15")
+        """The PostgreSQL that this Debian or Ubuntu ships."""
+        return {"12": "15", "13": "17", "24.04": "16"}.get(self.os_version, "15")
 
 
 def gather(host: Host, ask_password: Callable[[str], str]) -> Facts:

@@ -8,7 +8,7 @@ from mlops_install.resources.apiserver import SLOTS
 from mlops_install.resources.postgres import MARK
 from mlops_install.settings import Config
 
-SUPPORTED = {("debian", "12"), ("debian", "13")}
+SUPPORTED = {("debian", "12"), ("debian", "13"), ("ubuntu", "24.04")}
 MIN_MEMORY_MB = 1900
 MIN_DISK_MB = 4000
 
@@ -35,7 +35,7 @@ def _problems(config: Config, facts: Facts) -> Iterator[tuple[str, str]]:
 
 def _system(facts: Facts) -> Iterator[tuple[str, str]]:
     if (facts.os_id, facts.os_version) not in SUPPORTED:
-        yield f"it runs {facts.os_id} {facts.os_version}", "use Debian 12 or 13"
+        yield f"it runs {facts.os_id} {facts.os_version}", "use Debian 12 or 13, or Ubuntu 24.04"
     if facts.init != "systemd":
         yield f"its first process is {facts.init}, not systemd", "use a server or VM with systemd"
     if facts.machine not in ("x86_64", "aarch64"):

@@ -149,7 +149,7 @@ def test_another_system_is_not_touched(blank: Server) -> None:
     try:
         with untouched(blank):
             done = blank.cli("apply", "--yes")
-            refused(done, "it runs ubuntu 12", "use Debian 12 or 13")
+            refused(done, "it runs ubuntu 12", "use Debian 12 or 13, or Ubuntu 24.04")
         blank.ssh(
             "sed -i 's/^ID=.*/ID=debian/; s/^VERSION_ID=.*/VERSION_ID=\"11\"/' /etc/os-release"
         )

@@ -77,7 +77,7 @@ def text(name: str) -> str:
 
 
 def contexts() -> list[context.Context]:
-    """Both systems, with the defaults and with everything that adds something."""
+    """Every system, with the defaults and with everything that adds something."""
     return [
         context.make(
             config.parse(wanted, "t"),
@@ -85,7 +85,7 @@ def contexts() -> list[context.Context]:
             given,
             "192.0.2.7",
         )
-        for version in ("12", "13")
+        for version in ("12", "13", "24.04")
         for wanted, given in (
             ("", context.Given()),
             (EVERYTHING, GIVEN),
@@ -106,7 +106,7 @@ def plain(name: str) -> str:
     name = re.sub(r"(?<=/)[0-9a-f]{12}(?=$|/)", "<lock>", name)
     name = name.replace("/envs/churn/", "/envs/<model>/")
     name = re.sub(r"lib/python3\.\d+/", "lib/<python>/", name)
-    name = re.sub(r"(?<=postgresql[/@-])1[57]", "<version>", name)
+    name = re.sub(r"(?<=postgresql[/@-])1[567]", "<version>", name)
     return re.sub(r"scheduler@\d+", "scheduler@1", name)
 
 

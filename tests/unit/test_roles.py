@@ -107,6 +107,7 @@ def test_more_schedulers_leave_the_api_server_alone():
     [
         ({"os_id": "fedora", "os_version": "42"}, "it runs fedora 42"),
         ({"os_version": "11"}, "it runs debian 11"),
+        ({"os_id": "ubuntu", "os_version": "22.04"}, "it runs ubuntu 22.04"),
         ({"init": "bash"}, "its first process is bash"),
         ({"machine": "riscv64"}, "its processor is riscv64"),
         ({"memory_mb": 900}, "900 MiB of memory"),
@@ -129,6 +130,7 @@ def test_a_server_that_will_not_do_is_told_why(changes, says):
     [
         {},
         {"os_version": "13", "os_codename": "trixie"},
+        {"os_id": "ubuntu", "os_version": "24.04", "os_codename": "noble"},
         {"installed": "mlops-install", "port_443": "nginx", "port_8080": "gunicorn: worke"},
         {"installed": "mlops-install", "port_8080": "nginx", "port_8082": "gunicorn: worke"},
         {"installed": "mlops-install", "disk_mb": 100},
@@ -137,6 +139,20 @@ def test_a_server_that_will_not_do_is_told_why(changes, says):
 )
 def test_a_server_that_will_do_is_taken(changes):
     preflight.check(Config(), server(**changes))
+
+
+def test_a_mirror_of_ubuntu_has_what_debian_has_in_main():
+    def sources(**system: str) -> str:
+        made = make('[base]\napt_mirror = "https://m.example.org/apt"', **system)
+        (found,) = [r for r in resources(made) if r.name == "file /etc/mlops/apt.list"]
+        return str(found.content)
+
+    assert sources() == (
+        "deb https://m.example.org/apt bookworm main\n"
+        "deb https://m.example.org/apt bookworm-updates main\n"
+    )
+    ubuntu = sources(os_id="ubuntu", os_version="24.04", os_codename="noble")
+    assert "deb https://m.example.org/apt noble main universe\n" in ubuntu
 
 
 def test_all_reasons_are_told_at_once():
