@@ -54,7 +54,7 @@ class Status:
 
 def gather(host: Host, context: Context) -> Status:
     """Ask the server."""
-    version, units, jobs, tasks, disk, runs, release, environments = probe.ask(
+    version, units, jobs, tasks, disk, runs, release, environments, upgrade = probe.ask(
         host, _scripts(context)
     )
     facts = context.facts
@@ -70,6 +70,7 @@ def gather(host: Host, context: Context) -> Status:
         *_workflows(release.text),
         *(_environment(line) for line in environments.text.splitlines() if line.strip()),
         *(_disk(line) for line in disk.text.splitlines() if line.strip()),
+        *_upgrade(upgrade.text),
         Line("last run", runs.text.strip() or "never"),
     ]
     return Status(tuple(lines))
@@ -97,6 +98,8 @@ def _scripts(context: Context) -> list[str]:
         f"! grep -qs ^repository /etc/mlops/workflows.toml || {PROGRAM} workflows status --json",
         "for f in /opt/mlops/envs/*/current/.mlops/ready.json; do"
         " [ ! -f $f ] || tr -d '\\n' < $f; echo; done",
+        "cd /var/lib/mlops/upgrade 2>/dev/null || exit 0\nfor f in state.json last.json; do"
+        " [ ! -f $f ] || tr -d '\\n' < $f; echo; done",
     ]
 
 
@@ -119,6 +122,16 @@ def _workflows(text: str) -> Iterator[Line]:
     yield Line("workflows", f"{name or 'none yet'} {about.get('subject', '')}".strip() + held)
     for one in found.get("rejected", ())[:REJECTED]:
         yield Line(f"rejected {one['commit'][:12]}", one["reason"])
+
+
+def _upgrade(text: str) -> Iterator[Line]:
+    state, last = (json.loads(line) if line else {} for line in (text + "\n\n").split("\n")[:2])
+    if state:
+        about = f"{state['kind']} from {state['old']} to {state['new']}: {state['phase']}"
+        yield Line("open upgrade", about, False)
+    if last:
+        reason = f" ({last['reason']})" if last["reason"] else ""
+        yield Line("last upgrade", f"{last['at']} {last['message']}{reason}")
 
 
 def _environment(line: str) -> Line:
