@@ -75,7 +75,8 @@ def test_what_is_paused_is_what_was_not_and_comes_back(store):
 def test_tasks_at_work_are_told(store):
     database.psql(
         "insert into task_instance values ('mine', 'r|1', 't', -1, 2, 'running', now() -"
-        " interval '2 h 90 s', null), ('mine', 'r2', 'm', 3, 1, 'queued', null, now() - interval '3 h'),"
+        " interval '2 h 90 s', null),"
+        " ('mine', 'r2', 'm', 3, 1, 'queued', null, now() - interval '3 h'),"
         " ('mine', 'r3', 't', -1, 1, 'success', now(), now())",
         database.NAME,
     )
