@@ -54,7 +54,7 @@ class Status:
 
 def gather(host: Host, context: Context) -> Status:
     """Ask the server."""
-    version, units, jobs, tasks, disk, runs, release, environments, backups = probe.ask(
+    version, units, jobs, tasks, disk, runs, release, environments, backups, upgrade = probe.ask(
         host, _scripts(context)
     )
     facts = context.facts
@@ -71,6 +71,7 @@ def gather(host: Host, context: Context) -> Status:
         *(_environment(line) for line in environments.text.splitlines() if line.strip()),
         *(_disk(line) for line in disk.text.splitlines() if line.strip()),
         _backup(backups.text),
+        *_upgrade(upgrade.text),
         Line("last run", runs.text.strip() or "never"),
     ]
     return Status(tuple(lines))
@@ -100,6 +101,8 @@ def _scripts(context: Context) -> list[str]:
         " [ ! -f $f ] || tr -d '\\n' < $f; echo; done",
         "ls /var/lib/mlops/backups 2>/dev/null | grep -E '[.]tar([.]age|[.]gpg)?$' | tail -1\n"
         "systemctl is-failed mlops-backup.service; true",
+        "cd /var/lib/mlops/upgrade 2>/dev/null || exit 0\nfor f in state.json last.json; do"
+        " [ ! -f $f ] || tr -d '\\n' < $f; echo; done",
     ]
 
 
@@ -122,6 +125,16 @@ def _workflows(text: str) -> Iterator[Line]:
     yield Line("workflows", f"{name or 'none yet'} {about.get('subject', '')}".strip() + held)
     for one in found.get("rejected", ())[:REJECTED]:
         yield Line(f"rejected {one['commit'][:12]}", one["reason"])
+
+
+def _upgrade(text: str) -> Iterator[Line]:
+    state, last = (json.loads(line) if line else {} for line in (text + "\n\n").split("\n")[:2])
+    if state:
+        about = f"{state['kind']} from {state['old']} to {state['new']}: {state['phase']}"
+        yield Line("open upgrade", about, False)
+    if last:
+        reason = f" ({last['reason']})" if last["reason"] else ""
+        yield Line("last upgrade", f"{last['at']} {last['message']}{reason}")
 
 
 def _environment(line: str) -> Line:

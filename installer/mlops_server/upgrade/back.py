@@ -78,7 +78,7 @@ def start(store: Store, state: State, say: Say) -> None:
     message = f"Airflow {state.old} runs again, with the database and files from before"
     if left:
         message += f"; after {PATIENCE} s no sign of life of {left} yet"
-    if state.kind == "rollback":
+    if state.files.startswith("previous/"):
         _forget(store)
     for name in ("airflow.dump", "files.tar", "saved.json"):
         (store.folder / name).unlink(missing_ok=True)

@@ -174,4 +174,7 @@ class Log:
             for line in text.splitlines():
                 at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
                 file.write(f"{at} {self.who}: {line}\n")
-        self.say(text)
+        try:
+            self.say(text)
+        except OSError as error:
+            raise EnvError("nobody listens any more: the installer is gone") from error

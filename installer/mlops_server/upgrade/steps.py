@@ -79,7 +79,7 @@ def fail(store: Store, reason: str) -> None:
     """Note why the upgrade is given up, for the guard to tell."""
     with suppress(EnvError, OSError):
         state = store.load()
-        if state and not state.reason:
+        if state and not state.reason and not store.abandoned.exists():
             state.reason = reason
             store.save(state)
 
