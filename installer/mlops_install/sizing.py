@@ -49,9 +49,10 @@ def _parallelism(schedulers: int, facts: Facts) -> int:
 def _connections(schedulers: int, api_workers: int) -> int:
     """15 per scheduler, 30 per API process, dag-processor, triggerer (sync and async pools).
 
-    With room for two more schedulers, in hundreds: another number restarts PostgreSQL.
+    With room for two more schedulers and three API workers, in hundreds: another number restarts
+    PostgreSQL, and with it everything.
     """
-    most = 15 * (schedulers + 2) + 30 * (api_workers + 1) + 30 + 30 + 20
+    most = 15 * (schedulers + 2) + 30 * (max(api_workers, 3) + 1) + 30 + 30 + 20
     return -(-most // 100) * 100
 
 
