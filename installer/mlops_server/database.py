@@ -26,8 +26,8 @@ select format('select %L, count(*), coalesce(sum(hashtextextended(t::text, 0)::n
   ' from %I.%I t', n.nspname || '.' || c.relname, n.nspname, c.relname)
   from pg_class c join pg_namespace n on n.oid = c.relnamespace
   where c.relkind = 'r' and n.nspname !~ '^(pg_|information_schema$)' order by 1 \\gexec
-select format('select %L, last_value, is_called from %I.%I', 'sequence ' || n.nspname || '.' || c.relname,
-  n.nspname, c.relname)
+select format('select %L, last_value, is_called from %I.%I',
+  'sequence ' || n.nspname || '.' || c.relname, n.nspname, c.relname)
   from pg_class c join pg_namespace n on n.oid = c.relnamespace
   where c.relkind = 'S' order by 1 \\gexec
 """
