@@ -202,6 +202,13 @@ def test_differences_name_tables():
     assert database.differences(wanted, found) == ["public.b", "public.c_seq", "public.d"]
 
 
+def test_a_sequence_may_go_on_while_a_dump_is_made():
+    wanted = {"sequence public.s": "7|t"}
+    assert database.differences(wanted, {"sequence public.s": "9|t"}) == []
+    assert database.differences(wanted, {"sequence public.s": "6|t"}) == ["sequence public.s"]
+    assert database.differences(wanted, {}) == ["sequence public.s"]
+
+
 # --- encryption ---------------------------------------------------------------------------
 
 
