@@ -44,11 +44,13 @@ systemctl list-unit-files --no-legend --plain | awk '{{print "unit-file", $1 "\\
 systemctl list-units --no-legend --plain --state=active,failed \\
   --type=service,socket,timer,target,slice,path | awk '{{print "active", $1}}'
 ss -Hltun | awk '{{print "listens", $1, $5}}'
-ps -eo user:20,comm --no-headers --ppid 2 -p 2 --deselect | sed 's/^/process /'
+for process in /proc/[0-9]*/comm; do
+  echo "process $(stat -c %U $process 2>/dev/null) $(cat $process 2>/dev/null)"
+done | sort -u
 """
+LOGIN = ("(", "sshd", "systemd", "bash", "sh", "cat", "stat", "sort", "sed", "sftp", "agetty")
 MOMENTARY = (  # comes and goes with any login or timer
-    "process root (sd-pam)", "process root sshd", "process root systemd", "process root bash",
-    "process root ssh", "process root sftp", "process root sed", "process root ps",
+    *(f"process root {name}" for name in LOGIN), "process UNKNOWN",
     "active user@", "active user-", "active session-", "active run-", "active systemd-tmpfiles",
     "active apt-", "active dpkg-", "active systemd-hostnamed", "active systemd-localed",
     "active systemd-timedated",
@@ -60,7 +62,7 @@ def look(server: Server) -> dict[str, str]:
     lines = (" ".join(line.split(" ")) for line in server.ssh(SCRIPT).splitlines())
     pairs = (line.partition("\t") for line in lines)
     found = {" ".join(name.split()): value for name, _, value in pairs}
-    return {n: v for n, v in found.items() if not n.startswith(MOMENTARY)}
+    return {n: v for n, v in found.items() if not n.startswith(MOMENTARY) and n != "process root"}
 
 
 def differences(before: dict[str, str], after: dict[str, str]) -> dict[str, tuple[str, str]]:
