@@ -52,7 +52,7 @@ versions-test: $(READY)
 
 # The Vagrantfile on a real virtual machine; the better part of an hour without KVM (VM_KVM=1).
 vm-test: $(READY)
-	$(BIN)/python scripts/vm-test
+	$(BIN)/python tests/vagrant/vm.py
 
 bench: $(READY)
 	$(BIN)/python benchmarks/run.py

@@ -107,7 +107,7 @@ def _disk(tree: Path, disk: Path) -> None:
         "-E", f"offset={START * 512}", str(disk), f"{sectors // 2}k")  # fmt: skip
     mounted = f'mount -o loop,offset={START * 512} "$1" "$2" && extlinux --install "$2/boot"'
     place = disk.with_suffix(".mount")
-    place.mkdir()
+    place.mkdir(exist_ok=True)
     run("unshare", "--mount", "sh", "-c", mounted, "sh", str(disk), str(place))
     place.rmdir()
 

@@ -63,6 +63,15 @@ def _end_networks() -> None:
         run("virsh", "-c", CONNECTION, "net-destroy", name)
 
 
+def forget(box: str) -> None:
+    """Remove libvirt's copies of the box, which it would take instead of a box built anew."""
+    stem = box.replace("/", "-VAGRANTSLASH-") + "_vagrant_box_image_"
+    listed = run("virsh", "-c", CONNECTION, "vol-list", "default", answers=(0, 1))
+    for words in map(str.split, listed.splitlines()):
+        if words and words[0].startswith(stem):
+            run("virsh", "-c", CONNECTION, "vol-delete", "--pool", "default", words[0])
+
+
 def _libvirtd(folder: Path, *, kvm: bool) -> list[str]:
     if kvm or not Path("/dev/kvm").exists():
         return ["libvirtd"]

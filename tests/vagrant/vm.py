@@ -1,7 +1,6 @@
-#!/usr/bin/env python3
 """The Vagrantfile as it is, on a real virtual machine: up, provision, verify, destroy.
 
-    scripts/vm-test [debian-12|debian-13]      as root, on Debian 12
+    tests/vagrant/vm.py [debian-12|debian-13]      as root, on Debian 12
 
 Without KVM the processor is emulated, and this takes the better part of an hour; `VM_KVM=1` uses
 KVM. What a run makes is in VM_FOLDER (default /var/tmp/mlops-vm-test); the next run starts with
@@ -16,12 +15,10 @@ import sys
 import time
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "tests" / "vagrant"))
-
 import image
 import libvirt
 
+ROOT = Path(__file__).resolve().parents[2]
 NAMES = {"debian-12": "debian/bookworm64", "debian-13": "debian/trixie64"}
 FOLDER = Path(os.environ.get("VM_FOLDER", "/var/tmp/mlops-vm-test"))
 KVM = os.environ.get("VM_KVM") == "1"
@@ -65,12 +62,14 @@ def main(system: str = "debian-12") -> None:
         if (FOLDER / "state").exists():
             vagrant("destroy", "--force", system)
         shutil.rmtree(FOLDER / "tree", ignore_errors=True)
+        libvirt.forget(NAMES[system])
         say(f"building a box of {system}")
         add_box(system)
         try:
             vagrant("up", system)
         finally:
             vagrant("destroy", "--force", system)
+            libvirt.forget(NAMES[system])
     shutil.rmtree(FOLDER)
     say("ok")
 
