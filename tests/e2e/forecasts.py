@@ -26,11 +26,14 @@ host = "127.0.0.1"
 port = 8080
 login = "admin"
 password = {{ file = "{password}" }}
+
+[variables]
+today = "1999-12-24"
 """
 
 
 def provision(server: Server, conda_forge: channel.Server) -> None:
-    """Make and lock the project by the installer's own command, push it, install, wait for its DAGs."""
+    """Lock the project by the installer's own command, push it, install, wait for its DAGs."""
     gitserver.start(server)
     gitserver.let_in(server)
     password = server.folder / "password"

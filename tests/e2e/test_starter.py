@@ -11,6 +11,7 @@ import channel
 import pytest
 from forecasts import ended, provision, trigger
 from mlops_install import box
+from project import results
 from server import Server, make
 
 pytestmark = [pytest.mark.box, pytest.mark.slow]
@@ -51,7 +52,9 @@ def production(server: Server, model: str) -> str:
 
 
 def test_the_workflow_ends_in_forecasts_of_two_environments(starter: Server) -> None:
-    trigger(starter, "forecast_integrated")
+    name = trigger(starter, "forecast_integrated")
+    prepared = results(starter, "forecast_integrated", name, "prepare")
+    assert prepared["scope"]["today"] == "1999-12-24", "[variables] in the config"
     found = rows(starter, "select model, count(*) from forecasts group by 1 order by 1")
     assert [line.split("|")[0] for line in found] == ["baseline", "seasonal"]
     assert all(int(line.split("|")[1]) > 10 for line in found), found
