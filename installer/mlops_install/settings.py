@@ -155,7 +155,16 @@ class Airflow(Section):
         description="Results of tasks that are larger than this many bytes go to files below"
         " /srv/mlops/data/xcom instead of the database; -1 for none.",
     )
-    xcom_days: int = Field(30, ge=1, description="Days to keep those files.")
+    xcom_path: str | None = Field(
+        None,
+        pattern=r"^s3://[a-z][a-z0-9_-]*@[a-z0-9][a-z0-9.-]+(/[A-Za-z0-9._-]+)*$",
+        description="S3-compatible store for those results instead: s3://CONNECTION@BUCKET/FOLDER"
+        " with a connection of type aws from [connections].",
+        examples=["s3://store@forecasts/xcom"],
+    )
+    xcom_days: int = Field(
+        30, ge=1, description="Days to keep those files; a bucket needs a lifecycle rule instead."
+    )
 
 
 class Proxy(Section):
@@ -200,6 +209,13 @@ class Config(Section):
     connections: Connections = Connections()
     variables: Variables = Variables()
     proxy: Proxy = Proxy()
+
+    @model_validator(mode="after")
+    def _store(self) -> "Config":
+        name = (self.airflow.xcom_path or "").removeprefix("s3://").partition("@")[0]
+        if name and getattr(self.connections.all.get(name), "type", "") != "aws":
+            raise ValueError(f"xcom_path needs [connections.{name}] of the type aws")
+        return self
 
 
 def sections() -> Iterator[tuple[str, type[Section]]]:
