@@ -46,6 +46,7 @@ class Given:
 def given(config: Config) -> Given:
     """Read them. Raises `ConfigError` that names the setting."""
     base, proxy = config.base, config.proxy
+    _store(config)
     key = _pem("[proxy] certificate_key", proxy.certificate_key)
     return Given(
         ca_bundle=_pem("[base] ca_bundle", base.ca_bundle),
@@ -61,6 +62,15 @@ def given(config: Config) -> Given:
         variables=variables.document(config.variables),
         project=_project(config),
     )
+
+
+def _store(config: Config) -> None:
+    name = (config.airflow.xcom_path or "").removeprefix("s3://").partition("@")[0]
+    if name and getattr(config.connections.all.get(name), "type", "") != "aws":
+        raise ConfigError(
+            f"[airflow] xcom_path names the connection {name}, and there is none of the type aws",
+            fix=f'add [connections.{name}] with type = "aws"',
+        )
 
 
 def _project(config: Config) -> Project | None:

@@ -210,13 +210,6 @@ class Config(Section):
     variables: Variables = Variables()
     proxy: Proxy = Proxy()
 
-    @model_validator(mode="after")
-    def _store(self) -> "Config":
-        name = (self.airflow.xcom_path or "").removeprefix("s3://").partition("@")[0]
-        if name and getattr(self.connections.all.get(name), "type", "") != "aws":
-            raise ValueError(f"xcom_path needs [connections.{name}] of the type aws")
-        return self
-
 
 def sections() -> Iterator[tuple[str, type[Section]]]:
     """Name and model of each table of the config file."""

@@ -31,9 +31,22 @@ password = {{ file = "{password}" }}
 today = "1999-12-24"
 """
 
+XCOM = 'xcom_path = "s3://store@forecasts/xcom"\n'
+STORE = """\
 
-def provision(server: Server, conda_forge: channel.Server) -> None:
-    """Lock the project by the installer's own command, push it, install, wait for its DAGs."""
+[connections.store]
+type = "aws"
+login = "forecasts"
+password = {{ file = "{password}" }}
+extra = {{ endpoint_url = "{store}", region_name = "us-east-1" }}
+"""
+
+
+def provision(server: Server, conda_forge: channel.Server, store: str = "") -> None:
+    """Lock the project by the installer's own command, push it, install, wait for its DAGs.
+
+    `store` is the address of an S3 store with a bucket `forecasts`, for large results of tasks.
+    """
     gitserver.start(server)
     gitserver.let_in(server)
     password = server.folder / "password"
@@ -42,6 +55,9 @@ def provision(server: Server, conda_forge: channel.Server) -> None:
         git=gitserver.PATH, hosts=gitserver.host_keys(server), password=password,
         channel=conda_forge.at(server.box.gateway),
     )  # fmt: skip
+    if store:
+        config = config.replace("[airflow]\n", f"[airflow]\n{XCOM}", 1)
+        config += STORE.format(password=password, store=store)
     server.config.write_text(config)
     made = server.folder / "forecasts"
     lock = server.folder / "lock.toml"

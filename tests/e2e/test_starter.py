@@ -7,21 +7,63 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import boto3
 import channel
 import pytest
 from forecasts import ended, provision, trigger
 from mlops_install import box
+from moto.server import ThreadedMotoServer
 from project import results
-from server import Server, make
+from server import Server, make, wait_for
 
 pytestmark = [pytest.mark.box, pytest.mark.slow]
 
 
+LARGE = """\
+from airflow.sdk import DAG, task
+
+
+@task(retries=0)
+def make():
+    return "x" * 400_000
+
+
+@task(retries=0)
+def length(text):
+    return len(text)
+
+
+with DAG("large"):
+    length(make())
+"""
+
+
 @pytest.fixture(scope="module")
-def starter(boxes_here: None, folder: Path, conda_forge: channel.Server) -> Iterator[Server]:
+def store() -> Iterator[int]:
+    """The port of an S3 store with a bucket."""
+    server = ThreadedMotoServer("0.0.0.0", 0, verbose=False)
+    server.start()
+    _, port = server.get_host_and_port()
+    bucket(port).create()
+    yield port
+    server.stop()
+
+
+def bucket(port: int) -> Any:
+    """The bucket, as an administrator of the store sees it."""
+    login = {"aws_access_key_id": "a", "aws_secret_access_key": "b", "region_name": "us-east-1"}
+    return boto3.resource("s3", endpoint_url=f"http://127.0.0.1:{port}", **login).Bucket(
+        "forecasts"
+    )
+
+
+@pytest.fixture(scope="module")
+def starter(
+    boxes_here: None, folder: Path, conda_forge: channel.Server, store: int
+) -> Iterator[Server]:
     """A server that pulls the starter, made and locked by the installer's own command."""
     server = make("debian-12", folder)
-    provision(server, conda_forge)
+    provision(server, conda_forge, f"http://{server.box.gateway}:{store}")
     yield server
     box.down(server.name)
 
@@ -80,3 +122,18 @@ def test_drift_leads_to_retraining_through_the_api(starter: Server) -> None:
     assert conf["reason"]
     after = {model: production(starter, model) for model in before}
     assert after["seasonal"] != before["seasonal"], "a better model is in production"
+
+
+def test_a_large_result_goes_to_the_store_and_back(starter: Server, store: int) -> None:
+    starter.ssh(f"cat > /opt/mlops/dags/large.py <<'END'\n{LARGE}END")
+    wait_for(lambda: starter.sql("select 1 from dag where dag_id = 'large'"), "the DAG", 60)
+    name = trigger(starter, "large")
+    assert results(starter, "large", name, "length") == 400_000
+    (first,) = [found.key for found in bucket(store).objects.all()]
+    assert first.startswith(f"xcom/large/{name}/make/")
+    assert starter.ssh("find /srv/mlops/data/xcom -type f | wc -l") == "0"
+    again = {"dry_run": False, "dag_run_id": name, "only_failed": False, "reset_dag_runs": True}
+    starter.api("POST", "/api/v2/dags/large/clearTaskInstances", again)
+    ended(starter, "large", name)
+    (second,) = [found.key for found in bucket(store).objects.all()]
+    assert second != first, "the result of the first try is gone"
