@@ -13,7 +13,7 @@ from mlops_install.journal import Entry
 from mlops_install.plan import Change, LaneChanges, Plan
 from mlops_install.probe import ask, read
 from mlops_install.removal.found import Found, find
-from mlops_install.removal.parts import Left, Part
+from mlops_install.removal.parts import Left, Part, is_ours
 from mlops_install.removal.plan import ALWAYS, OURS, Removal, make
 from mlops_install.resource import differences
 from mlops_install.shell import sh
@@ -56,7 +56,7 @@ def _check(found: Found) -> None:
 def _others(server: Host, found: Found) -> tuple[str, ...]:
     """Paths in our folders that are in no journal."""
     ours = [e for e in found.entries if e.kind in ("directory", "tree", "file", "link")]
-    folders = [e.name for e in ours if e.kind == "directory" and e.was in OURS]
+    folders = [e.name for e in ours if e.kind == "directory" and e.was in OURS and is_ours(e.name)]
     if not folders:
         return ()
     (answer,) = ask(server, [_listing(ours, folders)])

@@ -4,6 +4,7 @@ A test that breaks a shared server puts it right by `apply`, so that tests run i
 """
 
 import os
+import random
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +19,9 @@ import channel
 import project
 import walls
 from server import PROGRAM, Server, answers, make, provision, run, wait_for
+
+# Here, since processes side by side must agree on it.
+os.environ["CHAOS_SEED"] = os.environ.get("CHAOS_SEED") or str(random.randrange(10**6))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

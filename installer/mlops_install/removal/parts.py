@@ -20,6 +20,9 @@ from mlops_install.shell import here, sh
 BACKUPS = f"{STATE}/backups"
 LOGS = "/var/log/mlops"
 LOCK_TIMEOUT = 300
+TOPS = tuple(
+    f"{path}/mlops" for path in ("/etc", "/opt", "/srv", "/var/cache", "/var/lib", "/var/log")
+)
 DRAIN = """\
 systemctl stop {units} 2>/dev/null & pid=$!; tenths=0
 while kill -0 $pid 2>/dev/null; do
@@ -241,17 +244,27 @@ def accounts(users: Sequence[str], groups: Sequence[str], stay: Sequence[str]) -
 def folders(trees: Sequence[str], directories: Sequence[str]) -> Part:
     """Folders with all that is in them, then folders that are empty; the deepest first."""
     deep = sorted(directories, key=lambda path: (-path.count("/"), path))
+    shared = [path for path in directories if not is_ours(path)]
     check = (
         'while IFS= read -r p; do [ ! -e "$p" ] || echo "$p"\n'
-        f"done < <({_lines([*trees, *directories])})"
+        f"done < <({_lines([p for p in (*trees, *directories) if p not in shared])})\n"
+        'while IFS= read -r p; do [ ! -e "$p" ] || [ -n "$(ls -A "$p")" ] || echo "$p"\n'
+        f"done < <({_lines(shared)})"
     )
     steps = (
         Run('while IFS= read -r p; do rm -rf --one-file-system "$p" "$p.mlops-new" "$p.mlops-old"\n'
             f"done < <({_lines(trees)})", title="rm -rf " + sh(*trees)),
-        Run(f'while IFS= read -r p; do [ ! -e "$p" ] || rmdir "$p"\ndone < <({_lines(deep)})',
-            title="rmdir " + sh(*deep)),
+        Run('while IFS= read -r p; do\n  case $p in\n'
+            f'    {"|".join(f"{top}|{top}/*" for top in TOPS)}) [ ! -e "$p" ] || rmdir "$p" ;;\n'
+            '    *) [ ! -e "$p" ] || rmdir --ignore-fail-on-non-empty "$p" ;;\n  esac\n'
+            f"done < <({_lines(deep)})", title="rmdir " + sh(*deep)),
     )  # fmt: skip
     return Part("folders", check, steps)
+
+
+def is_ours(path: str) -> bool:
+    """Whether a folder is below one of ours; in others, such as /etc/nginx, packages have files."""
+    return any(path == top or path.startswith(f"{top}/") for top in TOPS)
 
 
 def modes(entries: Sequence[Entry]) -> Part:
