@@ -12,8 +12,8 @@ from mlops_install.host import Host, ask_password
 from mlops_install.journal import Entry
 from mlops_install.plan import Change, LaneChanges, Plan
 from mlops_install.probe import ask, read
-from mlops_install.removal.found import Found, find
-from mlops_install.removal.parts import Left, Part, is_ours
+from mlops_install.removal.found import Found, find, is_ours
+from mlops_install.removal.parts import Left, Part
 from mlops_install.removal.plan import ALWAYS, OURS, Removal, make
 from mlops_install.resource import differences
 from mlops_install.shell import sh

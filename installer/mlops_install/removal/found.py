@@ -26,6 +26,9 @@ CLUSTERS = f"""\
 ls -d /var/lib/postgresql/*/main/global/pg_control 2>/dev/null
 ls {DROPPING} 2>/dev/null
 true"""
+TOPS = tuple(
+    f"{path}/mlops" for path in ("/etc", "/opt", "/srv", "/var/cache", "/var/lib", "/var/log")
+)
 DATABASES = "select datname || '|' || pg_get_userbyid(datdba) from pg_database"
 
 
@@ -93,3 +96,8 @@ def _lines(answer: Answer, *, must: bool = False) -> tuple[str, ...]:
     if must and answer.code != 0:
         raise HostError("the server cannot tell its packages", detail=answer.error)
     return tuple(answer.text.splitlines()) if answer.code == 0 else ()
+
+
+def is_ours(path: str) -> bool:
+    """Whether a folder is below one of ours; in others, such as /etc/nginx, packages have files."""
+    return any(path == top or path.startswith(f"{top}/") for top in TOPS)

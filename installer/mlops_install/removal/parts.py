@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from mlops_install.digest import digest
 from mlops_install.engine import RUN_DIR
 from mlops_install.journal import FILE, ORIGINALS, STATE, Entry
-from mlops_install.removal.found import DROPPING
+from mlops_install.removal.found import DROPPING, TOPS, is_ours
 from mlops_install.resource import ABSENT, Put, Resource, Run, Step
 from mlops_install.resources.certificates import TRUSTED
 from mlops_install.resources.packages import CONFIGURE
@@ -20,9 +20,6 @@ from mlops_install.shell import here, sh
 BACKUPS = f"{STATE}/backups"
 LOGS = "/var/log/mlops"
 LOCK_TIMEOUT = 300
-TOPS = tuple(
-    f"{path}/mlops" for path in ("/etc", "/opt", "/srv", "/var/cache", "/var/lib", "/var/log")
-)
 DRAIN = """\
 systemctl stop {units} 2>/dev/null & pid=$!; tenths=0
 while kill -0 $pid 2>/dev/null; do
@@ -260,11 +257,6 @@ def folders(trees: Sequence[str], directories: Sequence[str]) -> Part:
             f"done < <({_lines(deep)})", title="rmdir " + sh(*deep)),
     )  # fmt: skip
     return Part("folders", check, steps)
-
-
-def is_ours(path: str) -> bool:
-    """Whether a folder is below one of ours; in others, such as /etc/nginx, packages have files."""
-    return any(path == top or path.startswith(f"{top}/") for top in TOPS)
 
 
 def modes(entries: Sequence[Entry]) -> Part:

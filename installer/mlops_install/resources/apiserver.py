@@ -8,7 +8,7 @@ request which slot is enabled. The old one ends when its requests have ended.
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from mlops_install.resource import ABSENT, Resource, Run, Step
+from mlops_install.resource import ABSENT, Made, Resource, Run, Step
 from mlops_install.resources.systemd import ENABLED, STAMPS, properties
 from mlops_install.shell import sh
 
@@ -75,6 +75,9 @@ class ApiServer(Resource[ApiServerState]):
     def units(self) -> tuple[str, ...]:
         """Both units."""
         return tuple(unit(slot) for slot in SLOTS)
+
+    def makes(self) -> tuple[Made, ...]:
+        return tuple(Made("unit", name) for name in self.units)
 
     def probe(self) -> str:
         return (
