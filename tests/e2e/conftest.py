@@ -24,6 +24,7 @@ from server import PROGRAM, Server, answers, make, provision, run, wait_for
 os.environ["CHAOS_SEED"] = os.environ.get("CHAOS_SEED") or str(random.randrange(10**6))
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist looks for the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Side by side (-n 2), the tests of a file stay together, and those that share a server."""
     for item in items:
