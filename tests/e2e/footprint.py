@@ -54,6 +54,8 @@ MOMENTARY = (  # comes and goes with any login or timer
     "active user@", "active user-", "active session-", "active run-", "active systemd-tmpfiles",
     "active apt-", "active dpkg-", "active systemd-hostnamed", "active systemd-localed",
     "active systemd-timedated",
+    # Of systemd itself: once somebody wanted them they are there until the next boot.
+    "active network-online.target", "active time-set.target", "active system-postgresql.slice",
 )  # fmt: skip
 
 

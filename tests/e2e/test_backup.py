@@ -66,7 +66,7 @@ def configure(server: Server, backup: str) -> None:
 
 
 def archives(server: Server, pattern: str = "") -> list[str]:
-    return server.ssh(f"ls {FOLDER} | grep -E '{pattern}.*tar(.age|.gpg)?$' || true").split()
+    return server.ssh(f"ls {FOLDER} | grep -E -e '{pattern}.*tar(.age|.gpg)?$' || true").split()
 
 
 def restore(server: Server, archive: str | Path, *more: str | Path) -> Done:

@@ -13,13 +13,11 @@ from mlops_install.journal import FILE, ORIGINALS, STATE, Entry
 from mlops_install.removal.found import DROPPING, TOPS, is_ours
 from mlops_install.resource import ABSENT, Put, Resource, Run, Step
 from mlops_install.resources.certificates import TRUSTED
-from mlops_install.resources.packages import CONFIGURE
 from mlops_install.resources.postgres import SOCKET
 from mlops_install.shell import here, sh
 
 BACKUPS = f"{STATE}/backups"
 LOGS = "/var/log/mlops"
-LOCK_TIMEOUT = 300
 DRAIN = """\
 systemctl stop {units} 2>/dev/null & pid=$!; tenths=0
 while kill -0 $pid 2>/dev/null; do
@@ -45,11 +43,6 @@ if [ -n "$there" ]; then (
 ); fi
 """
 PSQL = "runuser -u postgres -- psql -XAtq -v ON_ERROR_STOP=1 -d postgres"
-OTHERS = """\
-others=$(apt-get -s -q purge {names} | awk '/^(Remv|Purg|Inst) /{{print $2}}' | sort -u |
-  comm -23 - <(printf '%s\\n' {names} | sort -u))
-if [ -n "$others" ]; then echo apt would also change $others; exit 1; fi
-"""
 RESTORE = """\
 while IFS= read -r path; do
   rm -rf "$path.mlops-new"; mkdir -p "${{path%/*}}"
@@ -101,7 +94,9 @@ def services(units: Sequence[str]) -> Part:
     """Ours: stopped in the order that systemd knows, running tasks first come to their end."""
     first = [u for u in units if u.endswith((".timer", ".socket", ".path"))]
     rest = [u for u in units if u not in first]
+    stamps = [f"/var/lib/systemd/timers/stamp-{u}" for u in units if u.endswith(".timer")]
     check = (
+        f"ls {sh(*stamps)} 2>/dev/null\n"
         f"systemctl show -p Id -p ActiveState -p UnitFileState {sh(*units)} | awk -v RS= -F'\\n' '"
         '{for (i = 1; i <= NF; i++) {split($i, p, "="); v[p[1]] = p[2]}}\n'
         'v["ActiveState"] != "inactive" || v["UnitFileState"] ~ /^enabled/ {print v["Id"]}\''
@@ -113,6 +108,7 @@ def services(units: Sequence[str]) -> Part:
         Run(f"systemctl disable -q {sh(*units)} 2>/dev/null || true\n"
             f"systemctl reset-failed {sh(*units)} 2>/dev/null || true",
             title="systemctl disable them all"),
+        Run(sh("rm", "-f", *stamps)),
     )  # fmt: skip
     why = sh("journalctl", "--no-pager", "-n", "15", "-o", "short", *(f"-u{u}" for u in rest))
     return Part("services", check if units else "true", steps, why)
@@ -201,20 +197,6 @@ def locales(entries: Sequence[Entry]) -> Part:
     delete = "\n".join(f"localedef --delete-from-archive {sh(n)} || true" for n in names)
     steps = (Run(f"{delete}\n{empty.format('rm -f')}", title=f"localedef --delete {sh(*names)}"),)
     return Part("locales", check, steps)
-
-
-def packages(names: Sequence[str]) -> Part:
-    """Packages that came with us; apt is asked first whether it would touch anything else."""
-    query = sh("dpkg-query", "-W", "-f", "${Package} ${db:Status-Status}\\n", *names)
-    check = f"{query} 2>/dev/null | awk '$2 != \"not-installed\" {{print $1}}'"
-    options = f"-o DPkg::Lock::Timeout={LOCK_TIMEOUT} -o APT::Get::AutomaticRemove=false"
-    there = f"names=$({check})"
-    steps = (
-        Run(CONFIGURE.format(timeout=LOCK_TIMEOUT), "dpkg --configure -a"),
-        Run(f"{there}\n{OTHERS.format(names='$names')}apt-get {options} -y -q purge $names",
-            title=f"apt-get purge {len(names)} packages"),
-    )  # fmt: skip
-    return Part("packages", check, steps)
 
 
 def accounts(users: Sequence[str], groups: Sequence[str], stay: Sequence[str]) -> Part:

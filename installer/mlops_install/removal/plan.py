@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from mlops_install.journal import FILE, STATE, UNKNOWN, Entry
-from mlops_install.removal import parts
+from mlops_install.removal import parts, purge
 from mlops_install.removal.found import Found
 from mlops_install.removal.packages import needed
 from mlops_install.removal.parts import BACKUPS, LOGS, Part
@@ -151,6 +151,7 @@ class Chooser:
         stays = [e.name for e in self.of("directory", "tree") if e.was not in OURS]
         stays += [DATA] if self.keep_data and self.has(DATA) else []
         trees = (*self.trees(), *ALWAYS)
+        inner |= {above for cluster in self.clusters() for above in _above_cluster(cluster)}
         found = {p for p in known | inner if p not in trees and not _inside(p, trees)}
         return sorted(p for p in found if not _holds(p, (*self.others, *stays)))
 
@@ -169,6 +170,12 @@ def _between(folder: str, path: str) -> Iterator[str]:
     while above.startswith(f"{folder}/"):
         yield above
         above = above.rpartition("/")[0]
+
+
+def _above_cluster(cluster: str) -> Iterator[str]:
+    """The folders that a cluster leaves behind."""
+    for top in ("/etc/postgresql", "/var/lib/postgresql"):
+        yield from (top, f"{top}/{cluster.split('/')[0]}")
 
 
 def _inside(path: str, folders: Iterable[str]) -> bool:
@@ -195,7 +202,8 @@ def make(found: Found, others: tuple[str, ...], *, keep_data: bool) -> Removal:
         parts.files(chosen.files(), chosen.originals(), [e.name for e in foreign]),
         *([parts.authorities()] if chosen.of("authorities") else []),
         *([parts.locales(locales)] if locales else []),
-        *([parts.packages(chosen.packages())] if chosen.packages() else []),
+        *([purge.packages(chosen.packages())] if chosen.packages() else []),
+        purge.locale_setting(),
         parts.accounts(chosen.accounts("user"), chosen.accounts("group"), groups),
         parts.folders(chosen.trees(), chosen.directories()),
         *([parts.modes(given)] if given else []),

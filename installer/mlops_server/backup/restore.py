@@ -143,7 +143,7 @@ def resume(layout: Layout, say: Say) -> bool:
     for name in manifest["databases"]:
         database.drop(_before(name))
     shutil.rmtree(stage / "files")
-    for path in stage.glob("*.tar.gz"):
+    for path in (stage / parts.MANIFEST, *stage.glob("*.tar.gz")):
         path.unlink()
     say(f"the state of {manifest['made']} is back")
     _start(layout, manifest, found["units"], say)
