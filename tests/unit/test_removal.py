@@ -134,8 +134,10 @@ def test_originals_come_back_and_the_rest_goes():
 
 
 def test_folders_with_files_of_others_stay():
-    assert chooser().directories() == ["/opt/mlops", "/opt/mlops/airflow"]
-    assert chooser(FOUND, "/opt/mlops/x").directories() == ["/opt/mlops/airflow"]
+    cluster = [f"{top}/postgresql{end}" for top in ("/etc", "/var/lib") for end in ("", "/17")]
+    ours = ["/opt/mlops", "/opt/mlops/airflow"]
+    assert chooser().directories() == sorted([*cluster, *ours])
+    assert chooser(FOUND, "/opt/mlops/x").directories() == sorted([*cluster, ours[1]])
 
 
 def test_data_stays_with_its_user_unless_it_shall_go():
