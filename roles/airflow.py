@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator
 
-from mlops_install import connections, locks
+from mlops_install import connections, locks, variables
 from mlops_install.context import Context
 from mlops_install.digest import short
 from mlops_install.render import render
@@ -25,10 +25,16 @@ def packages(_: Context) -> tuple[str, ...]:
     return ("libnss-myhostname",)
 
 
+def lock(context: Context) -> str:
+    """The lock of the version; with what an object store needs, where the config names one."""
+    chosen = context.config.airflow
+    parts = ("airflow", "s3") if chosen.xcom_path else ("airflow",)
+    return "".join(locks.read(f"{part}-{chosen.version}.txt") for part in parts)
+
+
 def venv_path(context: Context) -> str:
     """The generation that today's lock and the server's Python make."""
-    text = locks.read(f"airflow-{context.config.airflow.version}.txt")
-    return f"/opt/mlops/airflow/{short(text, PYTHON[context.facts.os_version])}"
+    return f"/opt/mlops/airflow/{short(lock(context), PYTHON[context.facts.os_version])}"
 
 
 def environment(context: Context) -> Iterator[AnyResource]:
@@ -40,8 +46,7 @@ def environment(context: Context) -> Iterator[AnyResource]:
         ("/opt/mlops/lib/airflow_config", 0o755, "root"),
     ):
         yield Directory(path, mode, owner, owner)
-    text = locks.read(f"airflow-{context.config.airflow.version}.txt")
-    yield Venv(venv_path(context), text, UV, NETWORK)
+    yield Venv(venv_path(context), lock(context), UV, NETWORK)
     python = PYTHON[context.facts.os_version]
     site = f"{venv_path(context)}/lib/python{python}/site-packages"
     yield File(f"{site}/mlops.pth", f"{CODE}/current\n")
@@ -50,9 +55,10 @@ def environment(context: Context) -> Iterator[AnyResource]:
 def configuration(context: Context) -> Iterator[AnyResource]:
     """Config, helpers, DAGs and units; then the database is brought to what they expect."""
     yield Link("/opt/mlops/airflow/current", venv_path(context))
-    links = context.given.connections
-    text = links.get_secret_value() if links else "{}\n"
-    yield File(connections.PATH, text, 0o640, group="airflow", secret=True)
+    given = context.given
+    for path, read in ((connections.PATH, given.connections), (variables.PATH, given.variables)):
+        text = read.get_secret_value() if read else "{}\n"
+        yield File(path, text, 0o640, group="airflow", secret=True)
     yield File("/etc/mlops/airflow.cfg", _cfg(context), 0o640, group="airflow")
     yield from _helpers()
     yield from _units(context)
@@ -94,6 +100,7 @@ def _cfg(context: Context) -> str:
         base_url=context.base_url,
         drain_timeout_seconds=context.config.airflow.drain_timeout,
         timezone=context.config.base.timezone,
+        xcom_path=context.config.airflow.xcom_path or "file:///srv/mlops/data/xcom",
         xcom_threshold=context.config.airflow.xcom_threshold,
     )
 

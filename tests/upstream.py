@@ -6,6 +6,7 @@ import os
 import subprocess
 from pathlib import Path
 
+from machine import need
 from mlops_server import inuse, lockfile
 from mlops_server.cli import main
 from mlops_server.layout import Layout, lock_hash
@@ -38,6 +39,7 @@ class Upstream:
     """A bare repository that is pulled, and a working copy beside it that pushes to it."""
 
     def __init__(self, folder: Path) -> None:
+        need("git")
         self.bare, self.work = folder / "upstream.git", folder / "work"
         self.git("init", "-q", "--bare", "-b", "main", str(self.bare), where=folder)
         self.git("config", "receive.denyDeleteCurrent", "ignore", where=self.bare)

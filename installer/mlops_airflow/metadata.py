@@ -15,6 +15,7 @@ def provider_info() -> dict[str, Any]:
         "name": "Conda environments",
         "description": SUMMARY,
         "task-decorators": [{"name": "conda", "class-name": "mlops_airflow.decorators.conda_task"}],
+        "filesystems": ["mlops_airflow.objectstore"],
     }
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
-from mlops_install import connections, release
+from mlops_install import connections, release, variables
 from mlops_install.errors import ConfigError
 from mlops_install.facts import Facts
 from mlops_install.lock import project as projects
@@ -39,12 +39,14 @@ class Given:
     known_hosts: str | None = None
     allowed_signers: str | None = None
     connections: SecretStr | None = None
+    variables: SecretStr | None = None
     project: Project | None = None
 
 
 def given(config: Config) -> Given:
     """Read them. Raises `ConfigError` that names the setting."""
     base, proxy = config.base, config.proxy
+    _store(config)
     key = _pem("[proxy] certificate_key", proxy.certificate_key)
     return Given(
         ca_bundle=_pem("[base] ca_bundle", base.ca_bundle),
@@ -57,8 +59,18 @@ def given(config: Config) -> Given:
         known_hosts=_text("[workflows] known_hosts", config.workflows.known_hosts),
         allowed_signers=_text("[workflows] allowed_signers", config.workflows.allowed_signers),
         connections=connections.document(config.connections),
+        variables=variables.document(config.variables),
         project=_project(config),
     )
+
+
+def _store(config: Config) -> None:
+    name = (config.airflow.xcom_path or "").removeprefix("s3://").partition("@")[0]
+    if name and getattr(config.connections.all.get(name), "type", "") != "aws":
+        raise ConfigError(
+            f"[airflow] xcom_path names the connection {name}, and there is none of the type aws",
+            fix=f'add [connections.{name}] with type = "aws"',
+        )
 
 
 def _project(config: Config) -> Project | None:

@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 
 from mlops_install.connections import Connections
 from mlops_install.section import Name, SecretRef, Section, Url
+from mlops_install.variables import Variables
 from mlops_install.workflowsettings import Models, Pools, Workflows
 
 
@@ -154,7 +155,16 @@ class Airflow(Section):
         description="Results of tasks that are larger than this many bytes go to files below"
         " /srv/mlops/data/xcom instead of the database; -1 for none.",
     )
-    xcom_days: int = Field(30, ge=1, description="Days to keep those files.")
+    xcom_path: str | None = Field(
+        None,
+        pattern=r"^s3://[a-z][a-z0-9_-]*@[a-z0-9][a-z0-9.-]+(/[A-Za-z0-9._-]+)*$",
+        description="S3-compatible store for those results instead: s3://CONNECTION@BUCKET/FOLDER"
+        " with a connection of type aws from [connections].",
+        examples=["s3://store@forecasts/xcom"],
+    )
+    xcom_days: int = Field(
+        30, ge=1, description="Days to keep those files; a bucket needs a lifecycle rule instead."
+    )
 
 
 class Proxy(Section):
@@ -197,6 +207,7 @@ class Config(Section):
     workflows: Workflows = Workflows()
     pools: Pools = Pools()
     connections: Connections = Connections()
+    variables: Variables = Variables()
     proxy: Proxy = Proxy()
 
 

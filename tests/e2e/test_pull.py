@@ -9,6 +9,7 @@ import channel
 import gitserver
 import pytest
 from mlops_install import box
+from project import results
 from server import Server, answers, make, wait_for
 
 pytestmark = [pytest.mark.box, pytest.mark.slow]
@@ -75,6 +76,38 @@ HOSTILE = {  # name -> (shell in the clone, what the reason says)
     ),
     "tests that fail": ("mkdir tests; echo 'def test_it(): assert 0' > tests/test_it.py", "test"),
 }  # fmt: skip
+
+LIVE = """\
+from datetime import datetime, timedelta
+from pathlib import Path
+from time import sleep
+
+from airflow.sdk import DAG, task
+
+
+@task(retries=0)
+def wait():
+    while not Path("/srv/mlops/data/enough").exists():
+        sleep(0.5)
+    return {version}
+
+
+@task(retries=0)
+def after(before):
+    return [before, {version}]
+
+
+@task(retries=0)
+def now():
+    return {version}
+
+
+with DAG("steady"):
+    after(wait())
+with DAG("beat", schedule=timedelta(seconds=15), start_date=datetime(2026, 1, 1), catchup=False,
+         max_active_runs=1):
+    now()
+"""
 
 
 @contextmanager
@@ -164,8 +197,22 @@ def test_a_bad_commit_turns_the_run_red(puller: Server) -> None:
         assert puller.units() == units
 
 
+@pytest.fixture(scope="module")
+def steady(puller: Server) -> str:
+    """A run whose first task goes on until it is told, beside a DAG that runs every 15 seconds."""
+    gitserver.push(puller, {"dags/live.py": LIVE.format(version=1)})
+    assert puller.try_ssh("mlops workflows sync").returncode == 0
+    known = "select count(*) from dag where dag_id in ('steady', 'beat') and not is_stale"
+    wait_for(lambda: puller.sql(known) == "2", "the live DAGs", 60)
+    body = {"logical_date": None}
+    name = puller.api("POST", "/api/v2/dags/steady/dagRuns", body)["dag_run_id"]
+    at_work = "select 1 from task_instance where dag_id = 'steady' and state = 'running'"
+    wait_for(lambda: puller.sql(at_work), "the long task", 60)
+    return str(name)
+
+
 @pytest.mark.parametrize(("change", "reason"), HOSTILE.values(), ids=list(HOSTILE))
-def test_a_bad_commit_stays_out(puller: Server, change: str, reason: str) -> None:
+def test_a_bad_commit_stays_out(puller: Server, steady: str, change: str, reason: str) -> None:
     before, units = current(puller), puller.units()
     with pushed(puller, {}, change):
         done = puller.try_ssh("mlops workflows sync")
@@ -174,6 +221,31 @@ def test_a_bad_commit_stays_out(puller: Server, change: str, reason: str) -> Non
         assert reason in puller.ssh("mlops workflows status")
         assert puller.try_ssh("mlops workflows sync").returncode == 0, "it is not tried again"
         assert (current(puller), puller.units()) == (before, units)
+
+
+def test_live_workflows_kept_running_all_the_while(puller: Server, steady: str) -> None:
+    """Through the hostile commits before this test, and through a good one at the end."""
+    state = f"select state from dag_run where dag_id = 'steady' and run_id = '{steady}'"
+    assert puller.sql(state) == "running"
+    gitserver.push(puller, {"dags/live.py": LIVE.format(version=2)})
+    assert puller.try_ssh("mlops workflows sync").returncode == 0
+    puller.ssh("touch /srv/mlops/data/enough")
+    wait_for(lambda: puller.sql(state) != "running", "the end of the long run", 60)
+    assert puller.sql(state) == "success"
+    assert results(puller, "steady", steady, "after") == [1, 1], "it ended in its own release"
+    release = (
+        "select bundle_version from dag_run where dag_id = 'beat' order by run_after desc limit 1"
+    )
+    wait_for(lambda: puller.sql(release) == Path(current(puller)).name, "the new release", 60)
+    others = "select count(*) from dag_run where dag_id = 'beat' and state in"
+    assert puller.sql(f"{others} ('failed')") == "0"
+    longest, runs = puller.sql(
+        "select extract(epoch from max(start_date - before)), count(*) from (select start_date,"
+        " lag(start_date) over (order by start_date) as before from dag_run"
+        " where dag_id = 'beat' and start_date is not null) runs"
+    ).split("|")
+    print(f"{runs} runs, {longest} s between two of them at most")
+    assert float(longest) < 60
 
 
 def test_a_rollback_is_quick_and_holds(puller: Server) -> None:

@@ -7,83 +7,65 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import boto3
 import channel
-import gitserver
 import pytest
-import walls
+from forecasts import ended, provision, trigger
 from mlops_install import box
-from server import PROGRAM, Server, answers, make, run, wait_for
+from moto.server import ThreadedMotoServer
+from project import results
+from server import Server, make, wait_for
 
 pytestmark = [pytest.mark.box, pytest.mark.slow]
-CONFIG = """\
-[airflow]
-parallelism = 4
 
-[workflows]
-repository = "ssh://git@localhost{git}"
-known_hosts = "{hosts}"
-pull_every = 30
 
-[models]
-channel_mirrors = {{ conda-forge = "{channel}" }}
+LARGE = """\
+from airflow.sdk import DAG, task
 
-[connections.airflow_api]
-type = "http"
-host = "127.0.0.1"
-port = 8080
-login = "admin"
-password = {{ file = "{password}" }}
+
+@task(retries=0)
+def make():
+    return "x" * 400_000
+
+
+@task(retries=0)
+def length(text):
+    return len(text)
+
+
+with DAG("large"):
+    length(make())
 """
 
 
 @pytest.fixture(scope="module")
-def starter(boxes_here: None, folder: Path, conda_forge: channel.Server) -> Iterator[Server]:
+def store() -> Iterator[int]:
+    """The port of an S3 store with a bucket."""
+    server = ThreadedMotoServer("0.0.0.0", 0, verbose=False)
+    server.start()
+    _, port = server.get_host_and_port()
+    bucket(port).create()
+    yield port
+    server.stop()
+
+
+def bucket(port: int) -> Any:
+    """The bucket, as an administrator of the store sees it."""
+    login = {"aws_access_key_id": "a", "aws_secret_access_key": "b", "region_name": "us-east-1"}
+    return boto3.resource("s3", endpoint_url=f"http://127.0.0.1:{port}", **login).Bucket(
+        "forecasts"
+    )
+
+
+@pytest.fixture(scope="module")
+def starter(
+    boxes_here: None, folder: Path, conda_forge: channel.Server, store: int
+) -> Iterator[Server]:
     """A server that pulls the starter, made and locked by the installer's own command."""
     server = make("debian-12", folder)
-    gitserver.start(server)
-    gitserver.let_in(server)
-    password = server.folder / "password"
-    password.write_text("not known yet\n")
-    config = CONFIG.format(
-        git=gitserver.PATH, hosts=gitserver.host_keys(server), password=password,
-        channel=conda_forge.at(server.box.gateway),
-    )  # fmt: skip
-    server.config.write_text(config)
-    made = server.folder / "forecasts"
-    lock = server.folder / "lock.toml"
-    lock.write_text(f'[base]\npython_index = "{walls.upstream_index()}"\n{config}')
-    done = run([*PROGRAM, "new-project", str(made), "--ci", "github", "-c", str(lock)], folder)
-    assert done.returncode == 0, done.output
-    files = {str(p.relative_to(made)): p.read_text() for p in made.rglob("*") if p.is_file()}
-    server.ssh("mkdir /root/clone/ci; install -m 755 /dev/null /root/clone/ci/check")
-    gitserver.push(server, files)
-    server.applied = server.cli("apply", "--yes")
-    assert server.applied.returncode == 0, server.applied.output
-    password.write_text(server.ssh("cat /etc/mlops/secrets/admin_password"))
-    server.apply()
-    wait_for(lambda: answers(server), "Airflow", 90)
-    known = "select count(*) from dag where dag_id in ('forecast_integrated', 'watch_drift')"
-    wait_for(lambda: server.sql(known) == "2", "the project's DAGs", 90)
+    provision(server, conda_forge, f"http://{server.box.gateway}:{store}")
     yield server
     box.down(server.name)
-
-
-def trigger(server: Server, dag: str, **conf: Any) -> str:
-    """Start a run and wait for its success; its name."""
-    body = {"logical_date": None, "conf": conf}
-    name = server.api("POST", f"/api/v2/dags/{dag}/dagRuns", body)["dag_run_id"]
-    ended(server, dag, name)
-    return str(name)
-
-
-def ended(server: Server, dag: str, name: str) -> None:
-    """Wait for the success of a run."""
-    path = f"/api/v2/dags/{dag}/dagRuns/{name}"
-    wait_for(lambda: server.api("GET", path)["state"] in ("success", "failed"), name, 240, 2)
-    if server.api("GET", path)["state"] != "success":
-        tasks = server.api("GET", f"{path}/taskInstances")["task_instances"]
-        bad = [t["task_id"] for t in tasks if t["state"] == "failed"]
-        pytest.fail(f"{bad}: {server.api('GET', f'{path}/taskInstances/{bad[0]}/logs/1')}")
 
 
 def rows(server: Server, query: str) -> list[str]:
@@ -112,7 +94,9 @@ def production(server: Server, model: str) -> str:
 
 
 def test_the_workflow_ends_in_forecasts_of_two_environments(starter: Server) -> None:
-    trigger(starter, "forecast_integrated")
+    name = trigger(starter, "forecast_integrated")
+    prepared = results(starter, "forecast_integrated", name, "prepare")
+    assert prepared["scope"]["today"] == "1999-12-24", "[variables] in the config"
     found = rows(starter, "select model, count(*) from forecasts group by 1 order by 1")
     assert [line.split("|")[0] for line in found] == ["baseline", "seasonal"]
     assert all(int(line.split("|")[1]) > 10 for line in found), found
@@ -138,3 +122,18 @@ def test_drift_leads_to_retraining_through_the_api(starter: Server) -> None:
     assert conf["reason"]
     after = {model: production(starter, model) for model in before}
     assert after["seasonal"] != before["seasonal"], "a better model is in production"
+
+
+def test_a_large_result_goes_to_the_store_and_back(starter: Server, store: int) -> None:
+    starter.ssh(f"cat > /opt/mlops/dags/large.py <<'END'\n{LARGE}END")
+    wait_for(lambda: starter.sql("select 1 from dag where dag_id = 'large'"), "the DAG", 60)
+    name = trigger(starter, "large")
+    assert results(starter, "large", name, "length") == 400_000
+    (first,) = [found.key for found in bucket(store).objects.all()]
+    assert first.startswith(f"xcom/large/{name}/make/")
+    assert starter.ssh("find /srv/mlops/data/xcom -type f | wc -l") == "0"
+    again = {"dry_run": False, "dag_run_id": name, "only_failed": False, "reset_dag_runs": True}
+    starter.api("POST", "/api/v2/dags/large/clearTaskInstances", again)
+    ended(starter, "large", name)
+    (second,) = [found.key for found in bucket(store).objects.all()]
+    assert second != first, "the result of the first try is gone"

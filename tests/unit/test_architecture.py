@@ -27,7 +27,10 @@ DOORS = {  # what may be imported where, and nowhere else
         for n in ("boxcli", "cli", "envcli", "options", "workflowscli")
     },
     "airflow": {
-        *(f"installer/mlops_airflow/{n}.py" for n in ("bundle", "decorators", "deploy")),
+        *(
+            f"installer/mlops_airflow/{n}.py"
+            for n in ("bundle", "decorators", "deploy", "objectstore")
+        ),
         "installer/mlops_airflow/operators.py",
         "installer/mlops_server/workflows/gate_dags.py",
     },

@@ -2,7 +2,6 @@
 
 import http.client
 import os
-import shutil
 import socket
 import subprocess
 import sys
@@ -13,6 +12,7 @@ from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
+from machine import need
 from mlops_install.render import render
 from mlops_install.roles.models import CODE
 
@@ -38,25 +38,23 @@ def unit(name: str) -> str:
     return render(f"models/mlops-model@.{name}", code=CODE)
 
 
-@pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="no systemd-analyze")
 def test_systemd_reads_the_units_without_a_complaint(tmp_path):
     for name in ("socket", "service"):
         (tmp_path / f"mlops-model@.{name}").write_text(unit(name))
     paths = [str(tmp_path / f"mlops-model@churn.1.{name}") for name in ("socket", "service")]
     for path in paths:
         os.symlink(f"mlops-model@.{path.rpartition('.')[2]}", path)
-    command = ["systemd-analyze", "verify", "--man=no", *paths]
+    command = [need("systemd-analyze"), "verify", "--man=no", *paths]
     done = subprocess.run(command, capture_output=True, text=True)
     # The user and packages of the server are not here.
     wrong = [line for line in done.stderr.splitlines() if "mlops-model" in line]
     assert not wrong
 
 
-@pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="no systemd-analyze")
 def test_the_unit_is_hardened(tmp_path):
     path = tmp_path / "mlops-model@.service"
     path.write_text(unit("service"))
-    command = ["systemd-analyze", "security", "--offline=yes", "--threshold=20", str(path)]
+    command = [need("systemd-analyze"), "security", "--offline=yes", "--threshold=20", str(path)]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout[-3000:]
 
@@ -103,9 +101,7 @@ def listen(path: Path) -> socket.socket:
 @pytest.fixture
 def nginx(tmp_path):
     """nginx with our part, as its own user; the port."""
-    program = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")
-    if not program:
-        pytest.skip("no nginx")
+    program = need("nginx")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

@@ -16,13 +16,13 @@ from pathlib import Path
 
 import pytest
 import upstream
+from machine import missing, need
 from mlops_server.errors import EnvError
 from mlops_server.workflows.refusals import Rejected, TryAgain
 from mlops_server.workflows.remote import explain
 from upstream import Server, Upstream
 
 GOOD = {"dags/a.py": "a = 1\n"}
-SSHD = shutil.which("sshd", path=f"/usr/sbin:/usr/local/sbin:{os.environ['PATH']}")
 
 
 @pytest.fixture
@@ -71,7 +71,7 @@ class Host:
 
     def start(self) -> subprocess.Popen[bytes]:
         """Start it, and wait until it answers."""
-        process = subprocess.Popen([str(SSHD), "-D", "-e", "-f", str(self.folder / "config")])
+        process = subprocess.Popen([need("sshd"), "-D", "-e", "-f", str(self.folder / "config")])
         for _ in range(100):
             with socket.socket() as probe:
                 if probe.connect_ex(("127.0.0.1", self.port)) == 0:
@@ -83,13 +83,12 @@ class Host:
 
 @pytest.fixture
 def host(tmp_path) -> Iterator[Host]:
-    if not SSHD:
-        pytest.skip("there is no sshd")
+    need("sshd")
     if os.geteuid() == 0:
         try:
             pwd.getpwnam("sshd")
         except KeyError:
-            pytest.skip("an sshd that root starts needs the user sshd")
+            missing("an sshd that root starts needs the user sshd")
         Path("/run/sshd").mkdir(exist_ok=True)
     found = Host(tmp_path / "host")
     process = found.start()
@@ -183,8 +182,7 @@ class Web(http.server.BaseHTTPRequestHandler):
 
 @pytest.fixture
 def web(tmp_path) -> Iterator[tuple[int, Path]]:
-    if not shutil.which("openssl"):
-        pytest.skip("there is no openssl")
+    need("openssl")
     certificate, key = tmp_path / "web.crt", tmp_path / "web.key"
     words = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2",
              "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost",
@@ -224,8 +222,7 @@ def test_pulling_over_https(tmp_path, repo, web, capsys, monkeypatch):
 
 
 def test_files_of_git_lfs(tmp_path, repo, capsys):
-    if not shutil.which("git-lfs"):
-        pytest.skip("there is no git-lfs")
+    need("git-lfs")
     repo.git("lfs", "install", "--local")
     large = os.urandom(300_000)
     commit = repo.push({".gitattributes": "*.bin filter=lfs -text\n", "data/a.bin": large})

@@ -1,0 +1,53 @@
+"""`[variables]`: Airflow's variables, plain ones and secrets from this side.
+
+They reach the server as one JSON file beside that of the connections (connections.py).
+"""
+
+import json
+import re
+from typing import Any, ClassVar
+
+from pydantic import SecretStr, model_validator
+
+from mlops_install.secretref import secret
+from mlops_install.section import SecretRef, Section
+
+PATH = "/etc/mlops/variables.json"
+NAME = re.compile(r"[A-Za-z0-9_.-]{1,250}")
+
+Value = str | bool | int | float | list[Any] | SecretRef
+
+
+class Variables(Section):
+    """Airflow's variables: the name of each and its value. A text stays as it is; a number,
+    `true`, `false` and a list reach DAGs as JSON. A reference is a secret.
+    """
+
+    EXAMPLE: ClassVar[tuple[str, Any]] = ("threshold", 0.8)
+    model_config: ClassVar[Any] = Section.model_config | {"extra": "allow"}
+    __pydantic_extra__: dict[str, Value]
+
+    @model_validator(mode="after")
+    def _names(self) -> "Variables":
+        for name in self.all:
+            if not NAME.fullmatch(name):
+                raise ValueError("a variable's name is made of letters, digits, _, . and -")
+        return self
+
+    @property
+    def all(self) -> dict[str, Value]:
+        """Name -> value, or where the value is."""
+        return dict(self.__pydantic_extra__)
+
+
+def document(variables: Variables) -> SecretStr:
+    """The file for the server, with the secrets. Raises `ConfigError` that names the cause."""
+    found = {name: _text(value) for name, value in sorted(variables.all.items())}
+    return SecretStr(json.dumps(found, indent=1) + "\n")
+
+
+def _text(value: Value) -> str:
+    """What `Variable.get` returns; lists as they are would lose their brackets in Airflow."""
+    if isinstance(value, SecretRef):
+        return secret(value).get_secret_value()
+    return value if isinstance(value, str) else json.dumps(value)
