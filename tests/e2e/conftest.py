@@ -4,6 +4,8 @@ A test that breaks a shared server puts it right by `apply`, so that tests run i
 """
 
 import os
+import random
+import re
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -11,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from mlops_install import box
+from xdist.scheduler import LoadScopeScheduling
 
 sys.path.insert(0, str(Path(__file__).parent))  # for the tests: `from server import ...`
 
@@ -19,13 +22,25 @@ import project
 import walls
 from server import PROGRAM, Server, answers, make, provision, run, wait_for
 
+ROOT = Path(__file__).parents[2]
+SHARES = re.compile(r"^def test_\w+\([^)]*\b(provisioned|tasks)\b", re.MULTILINE)
+# Here, since processes side by side must agree on it.
+os.environ["CHAOS_SEED"] = os.environ.get("CHAOS_SEED") or str(random.randrange(10**6))
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Side by side (-n 2), the tests of a file stay together, and those that share a server."""
-    for item in items:
-        shared = "farm" in getattr(item, "fixturenames", ())
-        item.add_marker(pytest.mark.xdist_group("provisioned" if shared else item.path.stem))
-    items.sort(key=lambda item: "farm" not in getattr(item, "fixturenames", ()))
+
+class Scheduling(LoadScopeScheduling):  # type: ignore[misc]
+    """Side by side (-n 2): the tests of a file stay together, and so do those that share a server.
+
+    xdist's own loadgroup has no effect with pytest 9.2.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        path = ROOT / nodeid.partition("::")[0]
+        return "shared" if SHARES.search(path.read_text()) else path.name
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> Scheduling:
+    return Scheduling(config, log)
 
 
 @pytest.fixture(scope="session")
