@@ -70,7 +70,7 @@ def test_what_is_left_behind_is_ended():
 
 def test_a_stop_ends_the_whole_tree():
     n = unique()
-    task = bash(TREE.format(n=n, then="wait"))
+    task = bash(TREE.format(n=n, then="while :; do wait; sleep 0.01; done"))
     lines: list[str] = []
     thread = threading.Thread(target=task.run, args=(lines.append,))
     thread.start()
