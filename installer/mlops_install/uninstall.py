@@ -57,8 +57,6 @@ def _others(server: Host, found: Found) -> tuple[str, ...]:
     """Paths in our folders that are in no journal."""
     ours = [e for e in found.entries if e.kind in ("directory", "tree", "file", "link")]
     folders = [e.name for e in ours if e.kind == "directory" and e.was in OURS and is_ours(e.name)]
-    if not folders:
-        return ()
     (answer,) = ask(server, [_listing(ours, folders)])
     known = {e.name for e in ours}
     above = {path for name in known for path in _above(name)}
@@ -67,8 +65,11 @@ def _others(server: Host, found: Found) -> tuple[str, ...]:
 
 
 def _listing(ours: list[Entry], folders: list[str]) -> str:
-    top = [f for f in folders if not any(f.startswith(f"{other}/") for other in folders)]
     trees = [*(e.name for e in ours if e.kind == "tree"), *ALWAYS]
+    open_ = [f for f in folders if f not in trees]
+    top = [f for f in open_ if not any(f.startswith(f"{other}/") for other in open_)]
+    if not top:
+        return "true"
     prune = " -o ".join(f"-path {sh(tree)}" for tree in trees)
     return f"find {sh(*top)} \\( {prune} \\) -prune -o -mindepth 1 -print 2>/dev/null | sort; true"
 

@@ -49,6 +49,8 @@ FOUND = Found(
         ("directory", "/srv/mlops", "none"),
         ("tree", "/srv/mlops/data", "none"),
         ("tree", "/opt/mlops/airflow/abc", "none"),
+        ("tree", "/var/cache/mlops", "none"),
+        ("tree", "/var/cache/mlops/conda", "none"),
         ("file", "/opt/mlops/airflow/abc/mlops.pth", "none"),
     ),
     packages=PACKAGES,
@@ -154,6 +156,7 @@ def test_the_next_uninstall_finds_what_stayed():
     names = {e.name for e in journal.parse(text)}
     assert {"airflow", "/srv/mlops/data", "/srv/mlops", "1"} <= names
     assert not names & {"/etc/timezone", "nginx", "/opt/mlops", "postgres"}
+    assert not any(name.startswith("/var/cache") for name in names), "gone with the tree around it"
     found = replace(FOUND, entries=journal.parse(text))
     assert chooser(found, keep_data=False).trees() == ["/srv/mlops/data"]
 

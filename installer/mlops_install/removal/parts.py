@@ -137,7 +137,8 @@ def databases(
         f"rm -rf /var/lib/postgresql/{c} /etc/postgresql/{c}\nrm -f {DROPPING}"
         for c in clusters
     ]
-    ask = f"[ -e {DROPPING} ] ||"
+    gone = " && ".join(f"[ ! -e /var/lib/postgresql/{c} ]" for c in clusters) or "false"
+    ask = f"[ -e {DROPPING} ] || {{ {gone}; }} ||"
     dumping = DUMP.format(databases=for_all, psql=PSQL, backups=BACKUPS)
     steps = (
         *((Run(f"{ask} {{\n{dumping}}}", title=f"pg_dump {for_all} into {BACKUPS}/uninstall-DATE;"

@@ -234,6 +234,7 @@ def _next_journal(chosen: Chooser) -> str:
         for e in chosen.found.entries
         if e.kind in stay
         and e.name not in gone
+        and not _inside(e.name, chosen.trees())
         and e.was in OURS
         and (e.name in ALWAYS or not e.name.startswith(tuple(f"{a}/" for a in ALWAYS)))
     )

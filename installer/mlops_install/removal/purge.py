@@ -33,13 +33,13 @@ fi
 def packages(names: Sequence[str]) -> Part:
     """Packages that came with us; apt is asked first whether it would touch anything else."""
     query = sh("dpkg-query", "-W", "-f", "${Package} ${db:Status-Status}\\n", *names)
-    check = f"{query} 2>/dev/null | awk '$2 != \"not-installed\" {{print $1}}'"
+    check = f"({query} 2>/dev/null || true) | awk '$2 != \"not-installed\" {{print $1}}'"
     options = f"-o DPkg::Lock::Timeout={LOCK_TIMEOUT} -o APT::Get::AutomaticRemove=false"
     there = f"names=$({check})"
     steps = (
         Run(CONFIGURE.format(timeout=LOCK_TIMEOUT), "dpkg --configure -a"),
-        Run(f"{there}\n{OTHERS.format(names='$names')}{KEEP_LOCALE}"
-            f"apt-get {options} -y -q purge $names\n{LOCALE_BACK}",
+        Run(f'{there}\nif [ -n "$names" ]; then\n{OTHERS.format(names="$names")}{KEEP_LOCALE}'
+            f"apt-get {options} -y -q purge $names\nfi\n{LOCALE_BACK}",
             title=f"apt-get purge {len(names)} packages"),
     )  # fmt: skip
     return Part("packages", check, steps)
