@@ -44,7 +44,7 @@ def test_an_own_certificate_is_served_and_only_the_proxy_restarts(provisioned, t
         after = provisioned.units()
         assert {unit for unit in before if before[unit] != after[unit]} == {"nginx.service"}
         verified = provisioned.cli("verify")
-        assert verified.returncode == 0, verified.output
+        assert verified.returncode == 0, verified.end
     finally:
         provisioned.config.write_text(text)
         provisioned.apply()
