@@ -99,7 +99,7 @@ def locked_project(folder: Path, conda_forge: channel.Server) -> Path:
         + project.CONFIG.format(project=made, channel=conda_forge.at("127.0.0.1"))
     )
     done = run([*PROGRAM, "lock", "-c", str(config)], folder)
-    assert done.returncode == 0, done.output
+    assert done.returncode == 0, done.end
     return made
 
 

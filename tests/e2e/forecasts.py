@@ -64,7 +64,7 @@ def provision(server: Server, conda_forge: channel.Server, store: str = "") -> N
     lock.write_text(f'[base]\npython_index = "{walls.upstream_index()}"\n{config}')
     words = [*PROGRAM, "new-project", str(made), "--ci", "github", "-c", str(lock)]
     done = run(words, server.folder)
-    assert done.returncode == 0, done.output
+    assert done.returncode == 0, done.end
     files = {str(p.relative_to(made)): p.read_text() for p in made.rglob("*") if p.is_file()}
     server.ssh("mkdir /root/clone/ci; install -m 755 /dev/null /root/clone/ci/check")
     gitserver.push(server, files)

@@ -79,8 +79,8 @@ class Done:
     """A run of the installer."""
 
     returncode: int
-    stdout: str
-    stderr: str
+    stdout: str = field(repr=False)
+    stderr: str = field(repr=False)
     seconds: float
 
     @property
@@ -92,6 +92,11 @@ class Done:
     def output(self) -> str:
         """Everything it said."""
         return self.stdout + self.stderr
+
+    @property
+    def end(self) -> str:
+        """How it ended, for a test that fails: the last lines."""
+        return "\n".join(self.output.splitlines()[-60:])
 
 
 @dataclass
@@ -141,7 +146,7 @@ class Server:
     def apply(self, *args: str) -> Done:
         """Put the server right; the proof is a run that ends well."""
         done = self.cli("apply", "--yes", "--no-verify", *args)
-        assert done.returncode == 0, done.output
+        assert done.returncode == 0, done.end
         return done
 
     def try_ssh(

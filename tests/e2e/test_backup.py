@@ -110,7 +110,7 @@ def test_a_backup_under_load_disturbs_no_task(story: Story) -> None:
     nap = server.nap(20).started()
     with _watching(server.command_lines):
         done = server.cli("backup", "--json")
-    assert done.returncode == 0, done.output
+    assert done.returncode == 0, done.end
     assert done.json["name"].endswith("-manual.tar.gpg")
     assert nap.state == "running"
     assert (nap.ended(), nap.tries, len(nap.starts)) == ("success", 1, 1)
@@ -141,7 +141,7 @@ def test_without_room_there_is_no_half_archive(story: Story) -> None:
     try:
         done = server.cli("backup")
         assert done.returncode == 1
-        assert "MiB are free" in done.output, done.output
+        assert "MiB are free" in done.output, done.end
         assert server.ssh(f"ls -A {FOLDER}") == ".lock"
     finally:
         server.ssh(f"umount {FOLDER}")
@@ -160,7 +160,7 @@ def test_a_restore_that_breaks_half_way_is_finished_by_apply(story: Story) -> No
         broken = restore(server, "latest")
     finally:
         server.ssh("umount /etc/mlops/tls")
-    assert broken.returncode == 1, broken.output
+    assert broken.returncode == 1, broken.end
     assert server.ssh(f"ls {FOLDER}/.restore/switch.json")
     refused = server.try_ssh("mlops backup create")
     assert "a restore was broken off half way" in refused.stderr
@@ -183,7 +183,7 @@ def test_a_fresh_server_gets_everything_from_an_age_archive(
     configure(server, settings)
     server.apply()
     done = server.cli("backup", "--to", tmp_path)
-    assert done.returncode == 0, done.output
+    assert done.returncode == 0, done.end
     archive = Path(done.stdout.strip())
     assert archive.stat().st_mode & 0o077 == 0
     assert len(archives(server, "-(manual|timer)")) == 2, "older ones are pruned"
@@ -192,7 +192,7 @@ def test_a_fresh_server_gets_everything_from_an_age_archive(
     assert "--identity" in refused.output
     with _watching(bare.command_lines):
         restored = restore(bare, archive, "--identity", identity)
-    assert restored.returncode == 0, restored.output
+    assert restored.returncode == 0, restored.end
     story.whole(bare)
     secret = identity.read_text().splitlines()[-1]
     assert not [line for line in bare.command_lines if secret in line]

@@ -39,11 +39,11 @@ def home(tmp_path: Path, blank: Server) -> Path:
 
 def refused(done: Done, *parts: str) -> None:
     """One message with all its parts, exit code 1, and nothing for machines."""
-    assert done.returncode == 1, done.output
-    assert len(re.findall(r"^error: ", done.stderr, re.M)) == 1, done.output
+    assert done.returncode == 1, done.end
+    assert len(re.findall(r"^error: ", done.stderr, re.M)) == 1, done.end
     assert "Traceback" not in done.output
     for part in parts:
-        assert part in done.stderr, done.output
+        assert part in done.stderr, done.end
 
 
 @contextmanager
@@ -206,7 +206,7 @@ def test_a_foreign_database_is_never_touched_without_consent(bare: Server) -> No
 
     bare.config.write_text(CONFIG + "\n[postgres]\nadopt = true\n")
     done = bare.cli("plan")
-    assert done.returncode == 2, done.output
+    assert done.returncode == 2, done.end
     assert "superuser: yes → no" in done.stdout
     assert 'alter role "airflow"' in done.stdout
 

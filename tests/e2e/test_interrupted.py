@@ -74,12 +74,12 @@ def test_it_carries_on_when_it_was_killed(
         f"\nseed {SEED}: {kind} killed after {moment} s ({'at work' if early else 'at its end'},"
         f" after `{stage}`); the next run took {again.seconds:.0f} s"
     )
-    assert again.returncode == 0, again.output
+    assert again.returncode == 0, again.end
     assert "checks ok" in again.output or "nothing to do" in again.output
     assert bare.cli("plan").returncode == 0
     if "nothing to do" in again.output:
         verified = bare.cli("verify")
-        assert verified.returncode == 0, verified.output
+        assert verified.returncode == 0, verified.end
 
 
 @pytest.mark.parametrize("system", ["debian-12"])

@@ -52,10 +52,10 @@ def agent(bare: Server) -> Iterator[str]:
 def test_the_key_of_the_agent_is_used(bare, agent):
     write(bare, block(bare, "alias"))
     without = status(bare, "alias")
-    assert without.returncode == 1, without.output
+    assert without.returncode == 1, without.end
     assert "refused to let root in" in without.stderr
     found = status(bare, "alias", SSH_AUTH_SOCK=agent)
-    assert found.returncode == 2, found.output
+    assert found.returncode == 2, found.end
     assert found.json["status"][0]["what"] == "server"
 
 
@@ -67,7 +67,7 @@ def test_a_jump_host_is_passed_and_both_host_keys_are_checked(bare, folder):
         second = block(bare, "behind", user="debian", **keys)
         write(bare, first, second)
         found = status(bare, "behind")
-        assert found.returncode == 2, found.output
+        assert found.returncode == 2, found.end
         write(bare, first.replace(str(jump.box.known_hosts), "/dev/null"), second)
         refused = status(bare, "behind")
         assert refused.returncode == 1

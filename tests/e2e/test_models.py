@@ -125,7 +125,7 @@ def test_status_and_env_show_them(workshop: Server) -> None:
 def test_a_second_run_is_silent(workshop: Server) -> None:
     before = workshop.units()
     done = workshop.cli("apply", "--yes", "--json")
-    assert done.returncode == 0, done.output
+    assert done.returncode == 0, done.end
     assert done.json["changes"] == []
     assert done.json["round_trips"] <= 4
     assert workshop.units() == before

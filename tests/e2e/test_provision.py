@@ -92,7 +92,7 @@ def test_a_second_apply_changes_nothing_and_is_quick(provisioned: Server) -> Non
 
 def test_plan_finds_nothing_to_do(provisioned: Server) -> None:
     done = provisioned.cli("plan")
-    assert done.returncode == 0, done.output
+    assert done.returncode == 0, done.end
     assert "nothing to do" in done.stdout
 
 
@@ -105,7 +105,7 @@ def test_edits_by_hand_are_shown_and_put_back(provisioned: Server) -> None:
         "; systemctl daemon-reload"
     )
     done = provisioned.cli("plan")
-    assert done.returncode == 2, done.output
+    assert done.returncode == 2, done.end
     assert re.search(r"^ +-# by hand$", done.stdout, re.M)
     assert re.search(r"^ +- +client_max_body_size 17m;\n +\+ +client_max_body_size 16m;$",
                      done.stdout, re.M)  # fmt: skip
@@ -119,9 +119,9 @@ def test_a_bare_server_can_be_planned_and_is_left_as_it_is(bare: Server) -> None
     assert bare.try_ssh("command -v python3").returncode != 0
     bare.ssh("touch /root/before; sleep 0.05")
     done = bare.cli("plan")
-    assert done.returncode == 2, done.output
+    assert done.returncode == 2, done.end
     count = re.search(r"(\d+) of (\d+) resources to change", done.stdout)
-    assert count, done.output
+    assert count, done.end
     assert int(count[1]) > 0.9 * int(count[2])
     assert "apt-get install" in done.stdout
     changed = bare.ssh("find / -xdev -newer /root/before -not -path '/var/log/*'").split()
@@ -213,7 +213,7 @@ def test_a_task_sees_no_secret_in_its_environment(tasks: Server) -> None:
 
 def test_a_user_with_sudo_is_enough(provisioned: Server) -> None:
     done = provisioned.cli("apply", "--yes", target=f"debian@{provisioned.name}")
-    assert done.returncode == 0, done.output
+    assert done.returncode == 0, done.end
     assert "nothing to do" in done.stderr
 
 
@@ -281,4 +281,4 @@ def test_a_reboot_brings_everything_back(provisioned: Server) -> None:
     print(f"\n{provisioned.box.system}: Airflow answered {took:.0f} s after ssh")
     wait_for(lambda: provisioned.cli("plan").returncode == 0, "an empty plan", 90, 2)
     done = provisioned.cli("verify")
-    assert done.returncode == 0, done.output
+    assert done.returncode == 0, done.end

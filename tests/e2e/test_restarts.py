@@ -68,7 +68,7 @@ def test_another_number_of_api_workers_moves_the_api_server_to_the_other_slot(
             done = tasks.cli("apply", "--yes", "--no-verify")
         finally:
             tasks.ssh("systemctl stop taken")
-        assert done.returncode == 1, done.output
+        assert done.returncode == 1, done.end
         assert "API server failed" in done.stderr
         assert "in use" in done.stderr, done.stderr
         assert touched(tasks, before) == set(), "the old one serves on, alone"

@@ -57,7 +57,7 @@ def workshop(
     url = conda_forge.at(server.box.gateway)
     server.config.write_text(project.CONFIG.format(project=server.project, channel=url))
     applied = server.cli("apply", "--yes")
-    assert applied.returncode == 0, applied.output
+    assert applied.returncode == 0, applied.end
     yield server
     box.down(server.name)
 

@@ -47,7 +47,7 @@ def test_an_own_certificate_is_served_and_nothing_restarts(provisioned, tmp_path
         after = provisioned.units()
         assert after == before, "nginx reloads"
         verified = provisioned.cli("verify")
-        assert verified.returncode == 0, verified.output
+        assert verified.returncode == 0, verified.end
     finally:
         provisioned.config.write_text(text)
         provisioned.apply()

@@ -115,7 +115,7 @@ def test_a_restart_of_postgres_leaves_a_working_system(tasks: Server) -> None:
     )
     wait_for(lambda: tasks.sql(query) == "2", "both schedulers", 60)
     done = tasks.cli("verify")
-    assert done.returncode == 0, done.output
+    assert done.returncode == 0, done.end
 
 
 def test_a_scheduler_that_hangs_is_killed_and_started_again(tasks):

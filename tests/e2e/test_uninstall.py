@@ -43,7 +43,7 @@ def interrupted(server: Server, after: str) -> None:
 
 def uninstall(server: Server, *args: str) -> Done:
     done = server.cli("uninstall", "--yes", "--json", *args)
-    assert done.returncode == 0, done.output
+    assert done.returncode == 0, done.end
     return done
 
 

@@ -38,7 +38,7 @@ def provision(version: str, folder: Path) -> Server:
     server = make("debian-12", folder)
     configure(server, version)
     done = server.cli("apply", "--yes", "--no-verify")
-    assert done.returncode == 0, done.output
+    assert done.returncode == 0, done.end
     load.add(server)
     return server
 
@@ -63,7 +63,7 @@ def assert_as_before(server: Server, version: str, before: load.Memory) -> None:
     settled(server)
     configure(server, version)
     verified = server.cli("verify")
-    assert verified.returncode == 0, verified.output
+    assert verified.returncode == 0, verified.end
     assert server.api("GET", "/api/v2/version", token="")["version"] == version
     load.assert_remembered(server, before)
     count = len(load.lines(server))
@@ -77,7 +77,7 @@ def test_an_error_leads_back(old: Server, name: str) -> None:
     with faults.error(old, name) as words:
         done = old.cli("apply", "--yes")
         settled(old)
-    assert done.returncode == 1, done.output
+    assert done.returncode == 1, done.end
     assert words in done.output
     assert "upgrade.log" in done.output or name == "no room"
     assert_as_before(old, old.version, before)  # type: ignore[attr-defined]
@@ -106,7 +106,7 @@ def test_tasks_that_outlast_the_time_are_named_and_nothing_is_stopped(old: Serve
     longer = "select count(*) from task_instance where task_id = 'longer' and state = 'running'"
     wait_for(lambda: old.sql(longer) == "1", "the longer task", 60, 0.2)
     done = old.cli("apply", "--yes")
-    assert done.returncode == 1, done.output
+    assert done.returncode == 1, done.end
     assert "tasks outlast drain_timeout, so nothing was stopped" in done.output
     assert "still at work: load_long" in done.output
     settled(old)
@@ -129,7 +129,7 @@ def test_an_upgrade_loses_nothing(old: Server) -> None:
     before = load.remember(old)
     configure(old, NEW)
     done: Done = old.cli("apply", "--yes")
-    assert done.returncode == 0, done.output
+    assert done.returncode == 0, done.end
     assert "is in force; down for" in done.output
     print("\n" + next(line for line in done.output.splitlines() if "down for" in line))
     count = len(load.lines(old))
@@ -148,13 +148,13 @@ def test_a_rollback_brings_the_database_back(old: Server) -> None:
     """After the upgrade: what ran since is lost and counted; the config still wants the new one."""
     version = old.version  # type: ignore[attr-defined]
     done = old.cli("rollback", "airflow", "--yes", target="")
-    assert done.returncode == 0, done.output
+    assert done.returncode == 0, done.end
     assert "DAG runs among it" in done.output
     assert "plan` then shows the upgrade again" in done.output
     assert old.cli("plan", "--json").json["upgrade"]["to"] == NEW
     configure(old, version)
     verified = old.cli("verify")
-    assert verified.returncode == 0, verified.output
+    assert verified.returncode == 0, verified.end
     load.assert_readable(old)
     assert old.ssh(f"ls {faults.FOLDER}/*.dump").count(f"airflow-{NEW}-") == 1
 
@@ -168,12 +168,12 @@ def test_a_rolling_upgrade_interrupts_nothing(boxes_here: None, folder: Path) ->
         assert (upgrade["from"], upgrade["to"], upgrade["schema"]) == (SAME, NEW, False)
         before = load.remember(server)
         done = server.cli("apply", "--yes")
-        assert done.returncode == 0, done.output
+        assert done.returncode == 0, done.end
         load.assert_remembered(server, before)
         load.stop(server)
         print(f"\n{load.assert_every_task_ran_once(server)} task instances, each ran once")
         back = server.cli("rollback", "airflow", "--yes", target="")
-        assert back.returncode == 0, back.output
+        assert back.returncode == 0, back.end
         assert server.api("GET", "/api/v2/version", token="")["version"] == SAME
     finally:
         box.down(server.name)

@@ -124,7 +124,7 @@ def test_it_finds_that(fault: Fault, tasks: Server) -> None:
         if fault.sign:
             wait_for(lambda: tasks.sql(fault.sign) == "t", "the sign", 90, 1)
         done = tasks.cli("verify", "--json")
-        assert done.returncode == 2, done.output
+        assert done.returncode == 2, done.end
         failed = {
             (c["role"], c["name"]): c for c in done.json["checks"] if c["outcome"] == "FAILED"
         }
@@ -144,7 +144,7 @@ def test_a_healthy_server_passes_and_a_report_is_written(tasks: Server, tmp_path
     wait_for(lambda: tasks.sql("select count(*) = 0 from import_error") == "t", "the parser", 90)
     begin = time.monotonic()
     done = tasks.cli("verify", "--json", "--junit", report)
-    assert done.returncode == 0, done.output
+    assert done.returncode == 0, done.end
     print(f"\nverified in {time.monotonic() - begin:.1f} s")
     checks = done.json["checks"]
     roles = {"plan", "airflow", "base", "models", "postgres", "proxy", "workflows"}

@@ -64,7 +64,7 @@ def test_it_is_installed_and_every_check_is_ok(old: Server) -> None:
 
 def test_a_second_plan_is_empty(old: Server) -> None:
     done = old.cli("plan")
-    assert done.returncode == 0, done.output
+    assert done.returncode == 0, done.end
 
 
 def test_the_services_run_from_the_real_path_of_their_generation(old: Server) -> None:
@@ -107,7 +107,7 @@ def test_a_database_that_is_not_its_own_is_refused(
     try:
         for command in (("plan",), ("apply", "--yes")):
             done = old.cli(*command)
-            assert done.returncode == 1, done.output
+            assert done.returncode == 1, done.end
             assert all(word in " ".join(done.stderr.split()) for word in says), done.stderr
     finally:
         old.sql(f"update alembic_version set version_num = '{own}'")

@@ -51,12 +51,12 @@ def walled(boxes_here: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 def test_a_server_behind_walls_is_provisioned_and_no_password_is_left_about(walled):
     done = walled.cli("apply", "--yes")
-    assert done.returncode == 0, done.output
+    assert done.returncode == 0, done.end
     assert "checks ok" in done.output
     assert any("InRelease" in line for line in walled.proxy.seen)
     assert any("apache-airflow" in line for line in walled.index.seen)
     again = walled.cli("plan")
-    assert again.returncode == 0, again.output
+    assert again.returncode == 0, again.end
     shown = done.output + again.output + walled.ssh("journalctl --no-pager")
     shown += walled.ssh("cat /var/log/mlops/install.log")
     assert not [password for password in PASSWORDS.values() if password in shown]

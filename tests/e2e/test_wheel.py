@@ -74,7 +74,7 @@ def test_it_puts_a_server_right_and_verifies_it(program: Path, provisioned: Serv
         return run(words, provisioned.folder)
 
     done = mlops("apply", "--yes")
-    assert done.returncode == 0, done.output
+    assert done.returncode == 0, done.end
     assert "checks ok" in done.stderr
     assert mlops("plan").returncode == 0
     version = run([str(program), "--version"], provisioned.folder)
