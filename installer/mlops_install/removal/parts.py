@@ -93,7 +93,8 @@ class Part(Resource[Left]):
 def services(units: Sequence[str]) -> Part:
     """Ours: stopped in the order that systemd knows, running tasks first come to their end."""
     first = [u for u in units if u.endswith((".timer", ".socket", ".path"))]
-    rest = [u for u in units if u not in first]
+    # systemctl asks for one stop after the other: the target first, which takes all in their order.
+    rest = sorted({*units} - {*first}, key=lambda u: (u != "airflow.target", u))
     stamps = [f"/var/lib/systemd/timers/stamp-{u}" for u in units if u.endswith(".timer")]
     check = (
         f"ls {sh(*stamps)} 2>/dev/null\n"
