@@ -55,7 +55,7 @@ def test_a_worker_that_hangs_does_not_hold_up_the_stop(tasks: Server) -> None:
         tasks.ssh(f"kill -STOP $({idle})")
         begin = time.monotonic()
         tasks.ssh(f"systemctl stop {unit}")
-        assert 40 <= time.monotonic() - begin < 75
+        assert 10 <= time.monotonic() - begin < 38
         assert tasks.ssh(f"systemctl show -P Result {unit}") == "success"
         assert_ran_once(nap)
     finally:
