@@ -23,6 +23,14 @@ LISTENER = (
     "until curl -so /dev/null http://127.0.0.1:{port}; do sleep 0.2; done"
 )
 
+# What a security update does: new files under what runs, and PostgreSQL restarted by its package.
+UPDATE = """\
+found() { dpkg-query -W -f '${Package} ${db:Status-Status}\\n' "$@" | sed -n 's/ installed$//p'; }
+apt-get -q update
+DEBIAN_FRONTEND=noninteractive apt-get -yq install --reinstall $(found 'postgresql-[0-9]*' \
+  libpq5 'libssl3*' libc6 'libpython3*-stdlib' 'python3*-minimal' nginx)
+"""
+
 
 @contextmanager
 def changed(server: Server, old: str, new: str) -> Iterator[None]:
@@ -114,3 +122,17 @@ def test_slots_that_an_interruption_left_behind_converge(tasks: Server, both: st
     wait_for(lambda: answers(tasks), "Airflow", 60)
     assert running(tasks).keys() & SLOTS == {tasks.api_server}
     assert tasks.cli("plan").returncode == 0
+
+
+def test_an_update_of_the_system_leaves_a_working_one(tasks: Server) -> None:
+    postgres = [name for name in running(tasks) if name.startswith("postgresql@")]
+    before, nap = running(tasks), tasks.nap(40).started()
+    tasks.ssh(UPDATE)
+    assert set(postgres) <= touched(tasks, before), "its package restarted it"
+    assert nap.ended() == "success"
+    print(f"\nthe task that ran took {nap.tries} tries; restarted: {touched(tasks, before)}")
+    wait_for(lambda: answers(tasks), "Airflow", 60)
+    assert tasks.nap(1).ended() == "success"
+    assert tasks.cli("plan").returncode == 0
+    done = tasks.cli("verify")
+    assert done.returncode == 0, done.end
