@@ -201,13 +201,13 @@ def _carry_out(
         return []
     first, rest = plans.split(planned, "configure")
     with (
-        runlock.held(steps.server, context.facts.last_run, report.say),
+        runlock.held(steps.server, context.facts.last_run, report.say) as us,
         progresses.progress(len(planned.changes)) as progress,
     ):
-        engine.carry_out(steps.server, first, progress)
+        engine.carry_out(steps.server, first, progress, us)
         if upgrade:
             steps.must("note", "--to", upgrade.new)
-        engine.carry_out(steps.server, rest, progress)
+        engine.carry_out(steps.server, rest, progress, us)
     return progress.timings
 
 

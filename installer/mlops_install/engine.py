@@ -14,11 +14,15 @@ from mlops_install.host import Host
 from mlops_install.plan import Change, LaneChanges, Plan
 from mlops_install.probe import Answer, read
 from mlops_install.resource import AnyResource, Made, differences
+from mlops_install.shell import sh
 
 TAIL = 20
 LOG = "/var/log/mlops/install.log"
 RUN_DIR = "/run/mlops-install"
 STATE = journal.STATE
+# Our lock may have been lost with its process or connection, and somebody else may be at work.
+LOCKED = """
+[ "$(cat {holder})" = {us} ] || {{ echo "the run lock was lost to $(cat {holder})"; exit; }}"""
 
 
 @dataclass(frozen=True)
@@ -36,8 +40,11 @@ class Event:
 Watch = Callable[[Event], None]
 
 
-def carry_out(host: Host, plan: Plan, watch: Watch) -> None:
+def carry_out(host: Host, plan: Plan, watch: Watch, holder: str = "") -> None:
     """Carry out a plan: stages in order, the lanes of a stage side by side.
+
+    `holder` is who holds the run lock, as `runlock.held` gives it: a lane that finds another one
+    on the server does not begin.
 
     Raises `ApplyError` at the first resource that fails or is not as wanted afterwards; the
     other lanes of its stage are carried to their end first.
@@ -45,7 +52,7 @@ def carry_out(host: Host, plan: Plan, watch: Watch) -> None:
     for name, lanes in plan.stages:
         watch(Event("stage", name, ", ".join(lane.name for lane in lanes)))
         with ThreadPoolExecutor(len(lanes)) as pool:
-            running = [pool.submit(LaneRun(host, lane, watch).carry_out) for lane in lanes]
+            running = [pool.submit(LaneRun(host, lane, watch, holder).carry_out) for lane in lanes]
         for future in running:
             future.result()
 
@@ -57,6 +64,7 @@ class LaneRun:
     host: Host
     lane: LaneChanges
     watch: Watch
+    holder: str = ""
     token: str = field(default_factory=lambda: secrets.token_hex(8))
     tail: list[str] = field(default_factory=list)
     answer: list[str] | None = None
@@ -81,6 +89,8 @@ class LaneRun:
         first = journal.prelude(STATE) + journal.notes([Made("tree", folder)])
         log = f"mkdir -p {folder}; (umask 077; touch {LOG})"
         busy = f"mkdir -p {RUN_DIR}; exec 9>{RUN_DIR}/busy; flock -s 9"
+        if self.holder:
+            busy += LOCKED.format(holder=f"{RUN_DIR}/holder", us=sh(self.holder))
         return f"{first}\n{log}\n{busy}\nlane() {{\n{body}\n}}\nlane 2>&1 | tee -p -a {LOG}"
 
     def _one(self, change: Change) -> str:

@@ -132,10 +132,10 @@ def _provision(server: Host, context: Context) -> None:
     planned = plans.make_plan(server, stages(bare))
     report.say(f"setting up {server.address}: {len(planned.changes)} changes")
     with (
-        runlock.held(server, context.facts.last_run, report.say),
+        runlock.held(server, context.facts.last_run, report.say) as us,
         progresses.progress(len(planned.changes)) as progress,
     ):
-        engine.carry_out(server, planned, progress)
+        engine.carry_out(server, planned, progress, us)
 
 
 def upload(server: Host, path: Path, kind: str) -> str:

@@ -47,8 +47,8 @@ done
 @contextmanager
 def held(
     host: Host, last_run: str, say: Callable[[str], None], *, record: bool = True
-) -> Iterator[None]:
-    """Hold the lock; `last_run` is what the facts told when the plan was made.
+) -> Iterator[str]:
+    """Hold the lock, and give who does; `last_run` is what the facts told when the plan was made.
 
     Without `record` the run is not noted on the server. Raises `LockError` when somebody else is
     at work, or was since the plan was made.
@@ -62,7 +62,7 @@ def held(
         beats = threading.Thread(target=_beat, args=(session, stop), daemon=True)
         beats.start()
         try:
-            yield
+            yield who
             entry = json.dumps({"who": who, "ended": datetime.now(UTC).isoformat("T", "seconds")})
             if record:
                 session.send(f"done {entry}\n")

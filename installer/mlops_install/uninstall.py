@@ -96,8 +96,8 @@ def _change(part: Part, left: Left) -> Change:
 
 def _carry_out(server: Host, last_run: str, plan: Plan) -> None:
     with (
-        runlock.held(server, last_run, report.say, record=False),
+        runlock.held(server, last_run, report.say, record=False) as us,
         progresses.progress(len(plan.changes)) as progress,
     ):
-        engine.carry_out(server, plan, progress)
+        engine.carry_out(server, plan, progress, us)
     report.say("uninstalled")

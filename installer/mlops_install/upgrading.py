@@ -114,13 +114,13 @@ def run(
     first, rest = plans.split(planned, "configure")
     server, opened = steps.server, False
     try:
-        with runlock.held(server, context.facts.last_run, report.say):
-            timings = _stages(server, first)
+        with runlock.held(server, context.facts.last_run, report.say) as us:
+            timings = _stages(server, first, us)
             opened = True
             with reason(steps):
                 kill = steps.drain(upgrade.new, upgrade.drain_timeout, "upgrade")
                 steps.must("begin", *(["--kill"] if kill else []))
-                timings += _stages(server, rest)
+                timings += _stages(server, rest, us)
                 checks = check()
                 _verified(checks)
                 steps.must("commit")
@@ -131,9 +131,9 @@ def run(
         raise went_back(steps, upgrade, error) from error
 
 
-def _stages(server: Host, planned: plans.Plan) -> list[Timing]:
+def _stages(server: Host, planned: plans.Plan, us: str) -> list[Timing]:
     with progresses.progress(len(planned.changes)) as progress:
-        engine.carry_out(server, planned, progress)
+        engine.carry_out(server, planned, progress, us)
     return progress.timings
 
 

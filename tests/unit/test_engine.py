@@ -154,6 +154,18 @@ def test_exit_codes_prove_nothing_the_probe_does(host, tmp_path):
     assert not (tmp_path / "f").exists(), "the lane went on"
 
 
+def test_a_lane_does_not_begin_when_somebody_else_has_the_lock(host, tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run/holder").write_text("the guard\n")
+    plan = make_plan(host, lane(file(tmp_path / "hello")))
+    with pytest.raises(ApplyError) as caught:
+        engine.carry_out(host, plan, lambda _: None, "us from here")
+    assert "the run lock was lost to the guard" in caught.value.detail
+    assert not (tmp_path / "hello").exists()
+    engine.carry_out(host, plan, lambda _: None, "the guard")
+    assert (tmp_path / "hello").exists()
+
+
 def test_a_server_that_stops_in_the_middle_is_told(host):
     with pytest.raises(ApplyError, match="stopped at broken"):
         converge(host, lane(Broken("p=$BASHPID; kill -9 $(cut -d' ' -f4 /proc/$p/stat)")))
