@@ -31,11 +31,10 @@ if command -v ss >/dev/null; then
     sed -n 's/^LISTEN *[0-9]* *[0-9]* *[^ ]*:\([0-9]*\) .*users:(("\([^"]*\)".*/port_\1=\2/p'
 fi
 if command -v psql >/dev/null && [ -S /run/postgresql/.s.PGSQL.5432 ]; then
-  runuser -u postgres -- psql -XAt -c "select 'database=' || count(*) from pg_database
+  runuser -u postgres -- psql -XAtq -F '' -c "select 'database=' || count(*) from pg_database
       where datname = 'airflow'" -c "select 'role=1', E'\ndatabase_mark='
       || coalesce(shobj_description(oid, 'pg_authid'), '') from pg_roles
-      where rolname = 'airflow'" -F '' 2>/dev/null
-  runuser -u postgres -- psql -XAt -d airflow \
+      where rolname = 'airflow'" -c '\connect airflow' \
     -c "select 'alembic_version=' || version_num from alembic_version" \
     -c "select 'alembic_version_fab=' || version_num from alembic_version_fab" 2>/dev/null
 fi

@@ -122,7 +122,7 @@ def test_a_bare_server_can_be_planned_and_is_left_as_it_is(bare: Server) -> None
     assert done.returncode == 2, done.end
     count = re.search(r"(\d+) of (\d+) resources to change", done.stdout)
     assert count, done.end
-    assert int(count[1]) > 0.9 * int(count[2])
+    assert int(count[1]) > 0.85 * int(count[2])  # some are absences
     assert "apt-get install" in done.stdout
     changed = bare.ssh("find / -xdev -newer /root/before -not -path '/var/log/*'").split()
     logins = {"/run", "/tmp", "/var/tmp", "/var/lib/systemd"}
