@@ -147,7 +147,7 @@ def test_a_healthy_server_passes_and_a_report_is_written(tasks: Server, tmp_path
     assert done.returncode == 0, done.end
     print(f"\nverified in {time.monotonic() - begin:.1f} s")
     checks = done.json["checks"]
-    roles = {"plan", "airflow", "base", "models", "postgres", "proxy", "workflows"}
+    roles = {"plan", "airflow", "backup", "base", "models", "postgres", "proxy", "workflows"}
     assert {check["role"] for check in checks} == roles
     skipped = {check["role"] for check in checks if check["outcome"] != "ok"}
     assert skipped == {"models", "workflows"}, "this server has no models"
