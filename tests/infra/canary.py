@@ -9,11 +9,18 @@ import json
 import secrets
 import socket
 import ssl
+import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
 
+# DAGs that the DAG processor has not looked at since it started.
+UNREAD = """
+select count(*) from dag where not is_stale and last_parsed_time < to_timestamp({since})
+  and not exists (select from import_error as e where e.filename = dag.relative_fileloc
+    and e.bundle_name = dag.bundle_name and e.timestamp > to_timestamp({since}))
+"""
 WANTED = json.loads(sys.argv[1])
 CONTEXT = ssl.create_default_context(cafile="/etc/mlops/tls/certificate.pem")
 CONTEXT.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # it need not hold its authority
@@ -75,16 +82,25 @@ def run_once(token, deadline):
     }
 
 
+def said(*command):
+    return subprocess.run(command, capture_output=True, text=True).stdout.strip()
+
+
+def wait_read(deadline):
+    """Until every DAG was read since the DAG processor started: only then all errors are known."""
+    unit = ("airflow-dag-processor", "--timestamp=unix", "-P", "ActiveEnterTimestamp")
+    query = UNREAD.format(since=said("systemctl", "show", *unit).lstrip("@") or 0)
+    psql = ("runuser", "-u", "airflow", "--", "psql", "-XAt", "-d", "airflow", "-c", query)
+    while said(*psql) not in ("", "0") and time.time() < deadline:
+        time.sleep(0.5)
+
+
 def main():
     found = {"runs": [], "error": ""}
     try:
         token = login()
         found["version"] = call("GET", "/api/v2/version", token=token)
         found["health"] = call("GET", "/api/v2/monitor/health")
-        errors = call("GET", "/api/v2/importErrors", token=token)["import_errors"]
-        found["import_errors"] = [
-            f"{e['filename']}: {e['stack_trace'].strip().splitlines()[-1]}" for e in errors
-        ]
         deadline = time.time() + WANTED["timeout"]
         missing = set(WANTED["schedulers"])
         while missing and time.time() < deadline:
@@ -93,6 +109,11 @@ def main():
             missing.discard(run["scheduler"])
             if run["state"] != "success":
                 break
+        wait_read(deadline)
+        errors = call("GET", "/api/v2/importErrors", token=token)["import_errors"]
+        found["import_errors"] = [
+            f"{e['filename']}: {e['stack_trace'].strip().splitlines()[-1]}" for e in errors
+        ]
     except urllib.error.HTTPError as error:
         found["error"] = f"{error.url}: {error.code} {error.read()[:500].decode(errors='replace')}"
     except OSError as error:
