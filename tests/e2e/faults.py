@@ -73,7 +73,8 @@ ERRORS = {
         "the upgrade to Airflow",
     ),
     "the verification fails": (
-        "echo 'import nothing_of_the_kind' > /opt/mlops/dags/broken.py",
+        # Airflow reads only files with both words.
+        "echo 'import nothing_of_the_kind  # airflow dag' > /opt/mlops/dags/broken.py",
         "rm /opt/mlops/dags/broken.py",
         "the verification failed: airflow: dags parse without errors",
     ),
