@@ -133,6 +133,7 @@ def test_an_update_of_the_system_leaves_a_working_one(tasks: Server) -> None:
     print(f"\nthe task that ran took {nap.tries} tries; restarted: {touched(tasks, before)}")
     wait_for(lambda: answers(tasks), "Airflow", 60)
     assert tasks.nap(1).ended() == "success"
-    assert tasks.cli("plan").returncode == 0
+    done = tasks.cli("plan")
+    assert done.returncode == 0, done.end
     done = tasks.cli("verify")
     assert done.returncode == 0, done.end
