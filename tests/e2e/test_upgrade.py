@@ -62,6 +62,7 @@ def assert_as_before(server: Server, version: str, before: load.Memory) -> None:
     """The old version runs, all of it, without a further run, and knows everything."""
     settled(server)
     configure(server, version)
+    wait_for(lambda: server.cli("plan").returncode == 0, "all of it to answer", 90, 2)
     verified = server.cli("verify")
     assert verified.returncode == 0, verified.end
     assert server.api("GET", "/api/v2/version", token="")["version"] == version
@@ -147,7 +148,7 @@ def test_an_upgrade_loses_nothing(old: Server) -> None:
 def test_a_rollback_brings_the_database_back(old: Server) -> None:
     """After the upgrade: what ran since is lost and counted; the config still wants the new one."""
     version = old.version  # type: ignore[attr-defined]
-    done = old.cli("rollback", "airflow", "--yes", target="")
+    done = old.cli("rollback", "--on", old.name, "--yes", target="airflow")
     assert done.returncode == 0, done.end
     assert "DAG runs among it" in done.output
     assert "plan` then shows the upgrade again" in done.output
@@ -172,7 +173,7 @@ def test_a_rolling_upgrade_interrupts_nothing(boxes_here: None, folder: Path) ->
         load.assert_remembered(server, before)
         load.stop(server)
         print(f"\n{load.assert_every_task_ran_once(server)} task instances, each ran once")
-        back = server.cli("rollback", "airflow", "--yes", target="")
+        back = server.cli("rollback", "--on", server.name, "--yes", target="airflow")
         assert back.returncode == 0, back.end
         assert server.api("GET", "/api/v2/version", token="")["version"] == SAME
     finally:
