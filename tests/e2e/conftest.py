@@ -84,7 +84,7 @@ def provisioned(system: str, farm: dict[str, Server]) -> Server:
     """The provisioned server of the system. A test that breaks it must put it right."""
     server = farm[system]
     assert server.applied
-    assert server.applied.returncode == 0, server.applied.output
+    assert server.applied.returncode == 0, server.applied.end
     return server
 
 

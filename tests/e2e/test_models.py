@@ -28,7 +28,7 @@ def workshop(
     url = conda_forge.at(server.box.gateway)
     server.config.write_text(project.CONFIG.format(project=server.project, channel=url))
     server.applied = server.cli("apply", "--yes")
-    assert server.applied.returncode == 0, server.applied.output
+    assert server.applied.returncode == 0, server.applied.end
     yield server
     box.down(server.name)
 

@@ -137,7 +137,7 @@ def puller(
     server.config.write_text(CONFIG.format(git=gitserver.PATH, channel=url, hosts=hosts))
     gitserver.let_in(server)
     server.applied = server.cli("apply", "--yes")
-    assert server.applied.returncode == 0, server.applied.output
+    assert server.applied.returncode == 0, server.applied.end
     wait_for(lambda: answers(server), "Airflow", 90)
     wait_for(lambda: server.sql("select 1 from dag where dag_id = 'mlops_pull'"), "the DAG", 90)
     yield server

@@ -56,6 +56,7 @@ def test_a_worker_that_hangs_does_not_hold_up_the_stop(tasks: Server) -> None:
         begin = time.monotonic()
         tasks.ssh(f"systemctl stop {unit}")
         assert 10 <= time.monotonic() - begin < 38
+        assert tasks.ssh(f"journalctl -q -u {unit} -g 'killing its workers'"), "it did hang"
         assert tasks.ssh(f"systemctl show -P Result {unit}") == "success"
         assert_ran_once(nap)
     finally:
