@@ -11,14 +11,16 @@ from types import TracebackType
 from server import Server
 
 EVERY = 0.1
+HEALTH = "/api/v2/monitor/health"
 
 
 @dataclass
 class Probe:
     """Requests over HTTPS, one every 100 ms, each on a connection of its own.
 
-    They are in turn a call without login, the login page, and a POST, which no proxy may repeat.
-    `failures` are those not answered by 200 in 10 s; `ends` the ends of the others, in seconds.
+    They are in turn a call without login, the login page, the health of Airflow, and a POST, which
+    no proxy may repeat. `failures` are those not answered by 200 in 10 s, and those that know of
+    no scheduler with a fresh heartbeat; `ends` the ends of the others, in seconds.
     """
 
     server: Server
@@ -36,6 +38,7 @@ class Probe:
         self._turns = (
             ("GET", "/api/v2/version", None, {}),
             ("GET", "/auth/login/", None, {}),
+            ("GET", HEALTH, None, {}),
             ("POST", "/api/v2/dags/~/dagRuns/list", body, more),
         )
         self._stop = threading.Event()
@@ -71,8 +74,9 @@ class Probe:
         try:
             client.request(method, path, body, headers)
             answer = client.getresponse()
-            answer.read()
+            said = answer.read()
             assert answer.status == 200, answer.status
+            assert path != HEALTH or json.loads(said)["scheduler"]["status"] == "healthy", said
         finally:
             client.close()
 
@@ -87,3 +91,10 @@ class Probe:
             f"{self.asked} requests, {len(self.failures)} failed, slowest {self.slowest[0]:.2f} s"
             f" ({self.slowest[1]}), longest gap {self.gap:.2f} s"
         )
+
+    def assert_unnoticed(self) -> None:
+        """Nobody who asked was turned away or had to wait for long."""
+        print(f"\n{self.told()}")
+        assert not self.failures, self.failures[:5]
+        assert self.asked > 20
+        assert self.gap < 10

@@ -57,13 +57,6 @@ def touched(server: Server, before: dict[str, str]) -> set[str]:
     return {unit for unit in before | after if before.get(unit) != after.get(unit)}
 
 
-def assert_unnoticed(probe: Probe) -> None:
-    print(f"\n{probe.told()}")
-    assert not probe.failures, probe.failures[:5]
-    assert probe.asked > 20
-    assert probe.gap < 10
-
-
 def test_another_number_of_api_workers_moves_the_api_server_to_the_other_slot(
     tasks: Server,
 ) -> None:
@@ -85,7 +78,7 @@ def test_another_number_of_api_workers_moves_the_api_server_to_the_other_slot(
         assert {first, tasks.api_server} == SLOTS
     assert tasks.api_server == first, "back again"
     assert touched(tasks, before) == {first}
-    assert_unnoticed(probe)
+    probe.assert_unnoticed()
     assert_ran_once(nap)
 
 
@@ -110,7 +103,7 @@ def test_the_number_of_schedulers_follows_the_config(tasks: Server) -> None:
         assert "airflow-scheduler@2" not in left
         gone = "select hostname from job where job_type = 'SchedulerJob' and state = 'running'"
         assert tasks.sql(gone) == "scheduler-1.localhost"
-    assert_unnoticed(probe)
+    probe.assert_unnoticed()
 
 
 @pytest.mark.parametrize("both", ["running", "stopped"])
@@ -133,7 +126,7 @@ def test_an_update_of_the_system_leaves_a_working_one(tasks: Server) -> None:
     print(f"\nthe task that ran took {nap.tries} tries; restarted: {touched(tasks, before)}")
     wait_for(lambda: answers(tasks), "Airflow", 60)
     assert tasks.nap(1).ended() == "success"
-    done = tasks.cli("plan")
-    assert done.returncode == 0, done.end
+    # The scheduler of the task had lost its database; it starts anew after the task's end.
+    wait_for(lambda: tasks.cli("plan").returncode == 0, "an empty plan", 90, 2)
     done = tasks.cli("verify")
     assert done.returncode == 0, done.end

@@ -13,6 +13,7 @@ import load
 import pytest
 from faults import Death
 from mlops_install import box
+from probe import Probe
 from server import Done, Server, make, wait_for
 
 pytestmark = [pytest.mark.box, pytest.mark.slow]
@@ -168,11 +169,13 @@ def test_a_rolling_upgrade_interrupts_nothing(boxes_here: None, folder: Path) ->
         upgrade = server.cli("plan", "--json").json["upgrade"]
         assert (upgrade["from"], upgrade["to"], upgrade["schema"]) == (SAME, NEW, False)
         before = load.remember(server)
-        done = server.cli("apply", "--yes")
+        with Probe(server) as probe:
+            done = server.cli("apply", "--yes")
         assert done.returncode == 0, done.end
+        probe.assert_unnoticed()
         load.assert_remembered(server, before)
         load.stop(server)
-        print(f"\n{load.assert_every_task_ran_once(server)} task instances, each ran once")
+        print(f"{load.assert_every_task_ran_once(server)} task instances, each ran once")
         back = server.cli("rollback", "--on", server.name, "--yes", target="airflow")
         assert back.returncode == 0, back.end
         assert server.api("GET", "/api/v2/version", token="")["version"] == SAME
