@@ -9,7 +9,7 @@ from mlops_install.digest import short
 from mlops_install.render import render
 from mlops_install.resource import AnyResource
 from mlops_install.resources.airflow import Answers, Contents, User
-from mlops_install.resources.apiserver import READY, SLOTS, ApiServer, Former
+from mlops_install.resources.apiserver import READY, SLOTS, ApiServer, Former, warm
 from mlops_install.resources.file import Directory, File, Link
 from mlops_install.resources.systemd import Services, UnitFile
 from mlops_install.resources.venv import Venv
@@ -103,6 +103,7 @@ def services(context: Context) -> Iterator[AnyResource]:
         short(api, *inputs.values(), own, proxy.inputs(context)),
         (*(f"scheduler-{i}" for i in range(1, number + 1)), "DagProcessorJob", "TriggererJob"),
         ("airflow-api-server@*", *inputs, *schedulers, "nginx.service"),
+        warm(context.sizing.api_workers),
     )
 
 

@@ -128,13 +128,15 @@ class Answers(Resource[AnswersState]):
 
     `components` are the host names that they write into the table of jobs; `units` the services
     whose journal tells why not; `inputs` a digest of what they all are started from, so that a
-    plan that restarts one also waits for it. `timeout` in seconds.
+    plan that restarts one also waits for it. `warm` is what to run first where no API server ran.
+    `timeout` in seconds.
     """
 
     base_url: str
     inputs: str
     components: tuple[str, ...]
     units: tuple[str, ...]
+    warm: str
     timeout: int = 180
 
     @property
@@ -169,8 +171,9 @@ class Answers(Resource[AnswersState]):
 
     def change(self, current: AnswersState | None) -> Iterator[Step]:
         wanted = "\\n".join(["200", *sorted(self.components)])
+        warm = "" if current and current.api == "200" else f"{self.warm}\n"
         yield Run(
-            f"answer() {{ (\n{self.probe()}\n) 2>/dev/null | tr ' ' '\\n' | sort; }}\n"
+            f"{warm}answer() {{ (\n{self.probe()}\n) 2>/dev/null | tr ' ' '\\n' | sort; }}\n"
             f"wanted=$(printf '{wanted}\\n' | sort)\n"
             f"for second in $(seq {self.timeout}); do\n"
             '  left=$(comm -13 <(answer) <(echo "$wanted") | tr "\\n" " ")\n'

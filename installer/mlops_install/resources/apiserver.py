@@ -38,6 +38,15 @@ def ready(slot: str, workers: int) -> Run:
     )
 
 
+def warm(workers: int) -> str:
+    """Script: let the workers of what runs make their slow first calls; no answer is no error."""
+    lines = (
+        f"! systemctl is-active -q {unit(slot)} || {sh(READY, unit(slot), port, workers)} || true"
+        for slot, port in SLOTS.items()
+    )
+    return "\n".join(lines)
+
+
 @dataclass(frozen=True)
 class SlotState:
     """`inputs` is the digest that the running server was started from, empty when not ours."""
