@@ -4,7 +4,8 @@ import pytest
 from mlops_install import context, facts
 from mlops_install.config import parse
 from mlops_install.resource import differences
-from mlops_install.resources.apiserver import ApiServer, Former, unit
+from mlops_install.resources.airflow import Answers
+from mlops_install.resources.apiserver import READY, ApiServer, Former, unit, warm
 from mlops_install.resources.systemd import Services
 from mlops_install.roles import stages
 from samples import FACTS
@@ -100,6 +101,16 @@ def to(new: str, old: str) -> list[str]:
 )  # fmt: skip
 def test_the_slots_converge_from_wherever_they_are(found, wanted):
     assert steps(**found) == wanted
+
+
+@pytest.mark.parametrize(("api", "warmed"), [("000", True), ("200", False), (None, True)])
+def test_a_cold_api_server_is_warmed_before_all_is_said_to_answer(api, warmed):
+    resource = Answers("https://ml", OURS, ("scheduler-1",), ("nginx.service",), warm(2))
+    state = api and resource.parse(f"{api}\n{OLD}\n")
+    (step,) = resource.change(state)
+    text = step.shell()
+    assert [READY in text, f"{unit('b')} 8082 2" in text] == [warmed, warmed]
+    assert not warmed or text.index(READY) < text.index("answer()")
 
 
 def test_the_former_unit_is_replaced_without_a_gap():
