@@ -3,7 +3,7 @@
 import contextlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from mlops_install.context import Context, Given
 from mlops_install.errors import ConfigError
 from mlops_install.host import Host, Local, Ssh, ask_password
 from mlops_install.progress import Timing
+from mlops_install.resources.backup import Switched
 from mlops_install.resources.environment import PROGRAM
 from mlops_install.roles import stages
 from mlops_install.roles.base import with_login
@@ -117,6 +118,11 @@ def apply(
         if planned.changes and not (yes or agreed(server)):
             report.say("nothing was changed")
             return DIFFERENT
+        if any(isinstance(change.resource, Switched) for change in planned.changes):
+            first, _ = plans.split(planned, "build")
+            _carry_out(steps, context, first, None)
+            report.say("a restore was brought to its end; what is wanted is compared again")
+            return apply(options, yes=yes, verify_after=verify_after, full=full, version=version)
         check = partial(_checks, server, context, None)
         if upgrade and upgrade.schema:
             done = upgrading.run(steps, context, planned, upgrade, check)
@@ -164,13 +170,13 @@ def rollback_airflow(options: Options, *, yes: bool) -> int:
         found = rollback.look(server)
         for line in found.lines():
             report.say(line)
-        if not (yes or agreed(server)):
-            report.say("nothing was changed")
-            return DIFFERENT
         if found.schema:
+            if not (yes or agreed(server)):
+                report.say("nothing was changed")
+                return DIFFERENT
             rollback.run(steps, context, found)
             return OK
-    return apply(options, yes=True, verify_after=True, full=False, version=found.old)
+    return apply(options, yes=yes, verify_after=True, full=False, version=found.old)
 
 
 def _login(options: Options, server: Host) -> str:
@@ -206,7 +212,7 @@ def _carry_out(
     ):
         engine.carry_out(steps.server, first, progress, us)
         if upgrade:
-            steps.must("note", "--to", upgrade.new)
+            replace(steps, holder=us).must("note", "--to", upgrade.new)
         engine.carry_out(steps.server, rest, progress, us)
     return progress.timings
 

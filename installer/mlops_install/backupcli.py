@@ -67,7 +67,11 @@ def restore(
     ],
     host: HostArgument = None,
     identity: Annotated[
-        Path | None, typer.Option(help="age identity that opens it.", metavar="FILE")
+        Path | None,
+        typer.Option(
+            help="File with the age identity, or a former passphrase, that opens it.",
+            metavar="FILE",
+        ),
     ] = None,
     no_save: Annotated[
         bool, typer.Option("--no-save", help="Do not make a backup of the present state first.")

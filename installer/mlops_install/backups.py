@@ -8,7 +8,7 @@ from typing import IO
 from mlops_install import actions, report
 from mlops_install.actions import OK, Options
 from mlops_install.context import Given
-from mlops_install.errors import ApplyError, ConfigError
+from mlops_install.errors import ApplyError, ConfigError, ConnectionLost
 from mlops_install.host import Host
 from mlops_install.resources.environment import PROGRAM
 from mlops_install.session import Result
@@ -45,9 +45,15 @@ def mlops(server: Host, *words: str, secret: str = "", file: IO[bytes] | None = 
     """
     command = sh(PROGRAM, "backup", *words)
     script = f"{BUSY}\n[ -x {PROGRAM} ] || exit 127\n{command} 2>&1 9>&-"
+    broke: ConnectionLost | None = None
     with server.open(script) as session:
-        session.pump(file or io.BytesIO(secret.encode()))
+        try:
+            session.pump(file or io.BytesIO(secret.encode()))
+        except ConnectionLost as error:  # or the command ended before it had read all of it
+            broke = error
         done = session.finish()
+    if broke and not done.code:
+        raise broke
     lines = done.stdout.splitlines()
     if done.code:
         raise _problem(server, words[0], Result(done.stdout, done.stderr, done.code))

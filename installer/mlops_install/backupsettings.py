@@ -19,7 +19,7 @@ class Backup(Section):
         7,
         ge=1,
         le=1000,
-        description="How many to keep. Those made before a restore or an upgrade, and those brought"
+        description="How many to keep. Those made before a restore, and those brought"
         " from elsewhere, are not counted and stay for 7 days.",
     )
     age_recipient: str | None = Field(

@@ -19,6 +19,8 @@ from mlops_install.shell import sh
 TAIL = 20
 LOG = "/var/log/mlops/install.log"
 RUN_DIR = "/run/mlops-install"
+LEASE = 60
+"""Seconds after which an installer that says nothing counts as gone."""
 STATE = journal.STATE
 # Our lock may have been lost with its process or connection, and somebody else may be at work.
 LOCKED = """
@@ -101,7 +103,7 @@ class LaneRun:
             f"(\nset -e -o pipefail\n{steps}\n) </dev/null 9>&-; rc=$?\n"
             f"printf '\\n%s steps %d\\n' {self.token} $rc; [ $rc = 0 ] || return\n"
             f"(\n{change.resource.probe()}\n) </dev/null 9>&-; rc=$?\n"
-            f"printf '\\n%s end %d\\n' {self.token} $rc; read -r go || return"
+            f"printf '\\n%s end %d\\n' {self.token} $rc; read -r -t {LEASE} go || return"
         )
 
     def _take(self, line: str) -> bool:

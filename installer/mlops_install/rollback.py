@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mlops_install import report, runlock, upgrading
 from mlops_install.context import Context
@@ -31,8 +31,10 @@ class Previous:
         if self.schema:
             yield f"  its database goes back to {self.since}: what happened since is lost,"
             yield f"  {self.runs} DAG runs among it; today's database is kept as a dump"
+            yield "  settings and services go back too; workflows, models, the certificate, and the"
+            yield "  config's connections and variables stay"
         else:
-            yield "  its database stays as it is; services restart one after another"
+            yield "  its database stays as it is: this is an `apply` with that version"
 
 
 def look(server: Host) -> Previous:
@@ -50,11 +52,11 @@ def run(steps: Steps, context: Context, found: Previous) -> None:
     backwards = Upgrade(found.new, found.old, True, (), timeout)
     try:
         with (
-            runlock.held(steps.server, context.facts.last_run, report.say),
-            upgrading.reason(steps),
+            runlock.held(steps.server, context.facts.last_run, report.say) as us,
+            upgrading.reason(held := replace(steps, holder=us)),
         ):
-            kill = steps.drain(found.old, timeout, "rollback")
-            steps.must("rollback", "--to", found.old, *(["--kill"] if kill else []))
+            kill = held.drain(found.old, timeout, "rollback")
+            held.must("rollback", "--to", found.old, *(["--kill"] if kill else []))
     except MlopsError as error:
         raise upgrading.went_back(steps, backwards, error) from error
     upgrading.settle(steps)

@@ -14,14 +14,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
-from mlops_install.engine import RUN_DIR
+from mlops_install.engine import LEASE, RUN_DIR
 from mlops_install.errors import LockError, MlopsError
 from mlops_install.host import Host
 from mlops_install.session import Session
 from mlops_install.shell import sh
 
 BEAT = 15
-LEASE = 60
 WAIT = 1800
 
 SCRIPT = """\

@@ -82,19 +82,23 @@ class Upgrade:
 
 
 def find(plan: Plan, context: Context) -> Upgrade | None:
-    """The upgrade that a plan amounts to, without the tasks. Raises `ConfigError` for a way back
-    that the database does not allow."""
+    """The upgrade that a plan amounts to, without the tasks.
+
+    Raises `ConfigError` when the database does not tell what it is.
+    """
     old, new = context.facts.airflow, context.config.airflow.version
     moved = any(_moves(change) for change in plan.changes)
     if not old or not moved:
         return None
-    schema = any(_migrates(change) for change in plan.changes)
-    if schema and _number(new) < _number(old):
+    if not context.facts.database:
         raise ConfigError(
-            f"Airflow {new} cannot use the database of {old}, which is on the server",
-            fix=f'set version = "{old}" in [airflow]; `mlops-install rollback airflow` goes back'
-            " to what was there before the last upgrade",
+            "PostgreSQL does not answer on the server, so nobody knows whether this upgrade"
+            " changes the database; nothing was changed",
+            fix="`systemctl start postgresql` there; `journalctl -u 'postgresql@*'` tells more",
         )
+    if not context.facts.schema:  # a first run was broken off before there was anything to save
+        return None
+    schema = any(_migrates(change) for change in plan.changes)
     return Upgrade(old, new, schema, tuple(_restarts(plan)), context.config.airflow.drain_timeout)
 
 
@@ -125,7 +129,3 @@ def _restarts(plan: Plan) -> Iterator[str]:
                 yield found.key.removeprefix("units.").removesuffix(".inputs")
         if isinstance(change.resource, ApiServer):
             yield "API server"
-
-
-def _number(version: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in version.split("."))

@@ -7,7 +7,7 @@ on the server goes back; so to give up is to let go of the lock.
 import contextlib
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from mlops_install import engine, report, runlock
@@ -26,6 +26,11 @@ from mlops_install.upgrade import Upgrade
 
 OUTLAST = 3
 LOG = "/var/log/mlops/upgrade.log"
+LOST = """
+[ "$(cat {holder})" = {us} ] || {{
+  echo "mlops: the run lock went to $(cat {holder})" >&2
+  exit 1
+}}"""
 CHOICES = {"wait": "wait until they end", "stop": "stop them; they run again afterwards",
            "give-up": "give up; nothing was changed"}  # fmt: skip
 
@@ -34,15 +39,19 @@ CHOICES = {"wait": "wait until they end", "stop": "stop them; they run again aft
 class Steps:
     """The steps on the server, their output shown as it comes.
 
-    `choose` is asked what to do about tasks that outlast the time: a word of CHOICES.
+    `choose` is asked what to do about tasks that outlast the time: a word of CHOICES. `holder` is
+    who holds the run lock; when somebody else does, no step begins.
     """
 
     server: Host
     choose: Callable[[], str]
+    holder: str = ""
 
     def command(self, *words: str, stdin: str = "") -> Result:
         """Run `mlops upgrade ...`, which a next run or the guard waits for."""
         busy = f"exec 9>>{RUN_DIR}/busy; flock -s 9"
+        if self.holder:
+            busy += LOST.format(holder=f"{RUN_DIR}/holder", us=sh(self.holder))
         program = sh(PROGRAM, "upgrade", *words)
         script = f"{busy}\n{program} < <({here(stdin.encode())})"
         with contextlib.closing(self.server.open(script)) as session:
@@ -116,7 +125,7 @@ def run(
     try:
         with runlock.held(server, context.facts.last_run, report.say) as us:
             timings = _stages(server, first, us)
-            opened = True
+            opened, steps = True, replace(steps, holder=us)
             with reason(steps):
                 kill = steps.drain(upgrade.new, upgrade.drain_timeout, "upgrade")
                 steps.must("begin", *(["--kill"] if kill else []))

@@ -9,9 +9,10 @@ TIMER = "mlops-backup.timer"
 
 
 def newest(host):
-    """Name and size of the newest backup, and the size that its note tells; None for none."""
+    """Name and size of the newest of its own, and the size that its note tells; None for none."""
+    own = f"{FOLDER}/*-manual.tar {FOLDER}/*-timer.tar"
     found = host.run(
-        f"f=$(ls {FOLDER}/*.tar {FOLDER}/*.tar.age {FOLDER}/*.tar.gpg 2>/dev/null"
+        f"f=$(for f in {own}; do ls $f $f.age $f.gpg 2>/dev/null; done"
         " | awk -F/ '{print $NF}' | sort | tail -1)\n"
         f'[ -n "$f" ] && stat -c "$f %s %Y" {FOLDER}/$f && cat {FOLDER}/$f.json'
     ).stdout
@@ -50,5 +51,5 @@ def test_the_newest_is_whole(host):
 def test_they_are_for_root_only(host):
     folder = host.file(FOLDER)
     assert (folder.user, folder.mode) == ("root", 0o700), f"{FOLDER} is {folder.mode:o}"
-    loose = host.run(f"find {FOLDER} -perm /077 -print -quit").stdout.strip()
+    loose = host.run(f"find {FOLDER} -maxdepth 1 -perm /077 -print -quit").stdout.strip()
     assert not loose, f"others may read {loose}"

@@ -4,6 +4,7 @@ import io
 import json
 import os
 import shutil
+import subprocess
 import tarfile
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -47,11 +48,11 @@ def test_a_damaged_one_does_not_push_a_good_one_out():
 
 
 def test_the_newest_good_one_never_goes():
-    assert gone(one(30, "upgrade"), one(1, good=False)) == []
-    assert gone(one(30, "upgrade"), one(40, "upgrade"), one(1, good=False)) == [40]
+    assert gone(one(30, "restore"), one(1, good=False)) == []
+    assert gone(one(30, "restore"), one(40, "restore"), one(1, good=False)) == [40]
 
 
-@pytest.mark.parametrize("kind", ["upgrade", "restore", "uploaded"])
+@pytest.mark.parametrize("kind", ["restore", "uploaded"])
 def test_others_stay_for_days_and_are_not_counted(kind):
     assert gone(one(0), one(1), one(2), one(3, kind), one(8, kind)) == [2, 8]
 
@@ -90,7 +91,11 @@ def test_latest_is_the_newest(layout):
     put(layout, NOW - timedelta(days=1))
     newest = put(layout, NOW)
     assert folder.find(layout, "latest") == newest
-    with pytest.raises(EnvError, match=newest.name):
+    for hour, kind in enumerate(("restore", "uploaded"), 1):  # a restore that is run again
+        put(layout, NOW + timedelta(hours=hour), kind)
+    put(layout, NOW + timedelta(hours=3)).write_bytes(b"damaged")
+    assert folder.find(layout, "latest") == newest
+    with pytest.raises(EnvError, match="there is no backup"):
         folder.find(layout, "../../../etc/passwd")
 
 
@@ -106,6 +111,22 @@ def test_what_a_killed_command_left_goes(layout):
     assert names == {kept.name, f"{kept.name}.json", ".restore"}
     folder.tidy(layout, datetime.now(UTC) + timedelta(hours=2))
     assert not folder.stage(layout).exists()
+
+
+def test_a_switch_that_was_broken_off_is_not_tidied_away(layout):
+    folder.stage(layout).mkdir()
+    (folder.stage(layout) / "switch.json").write_text("{}")
+    folder.tidy(layout, datetime.now(UTC) + timedelta(days=2))
+    assert (folder.stage(layout) / "switch.json").exists()
+
+
+def test_an_upload_that_is_under_way_is_left_alone(layout):
+    fresh = layout.backups / f"{folder.name(NOW, 'uploaded', '')}.new"
+    fresh.write_bytes(b"half")
+    folder.tidy(layout, datetime.now(UTC))
+    assert fresh.exists()
+    folder.tidy(layout, datetime.now(UTC) + timedelta(hours=2))
+    assert not fresh.exists()
 
 
 def test_one_at_a_time(layout):
@@ -327,6 +348,45 @@ def test_services_are_remembered_for_later(layout, unpacked):
 
 
 # --- on this side -------------------------------------------------------------------------
+
+
+@pytest.fixture
+def data(layout: Layout, tmp_path: Path) -> Path:
+    """The data folder's part of a backup; the folder itself has changed since."""
+    for name in ("there", "gone", "sub/there", "sub/gone", "trap/evil", "lost/deep/file"):
+        file(layout.data / name, "backup")
+    (layout.data / "link").symlink_to("gone")
+    archive = tmp_path / "data.tar.gz"
+    top = str(layout.data.relative_to(layout.root))
+    subprocess.run(["tar", "-C", layout.root, "-czf", archive, top], check=True)
+    for name in ("gone", "link", "sub/gone"):
+        (layout.data / name).unlink()
+    for name in ("trap", "lost"):
+        shutil.rmtree(layout.data / name)
+    file(layout.data / "there", "newer")
+    (tmp_path / "system").mkdir()
+    (layout.data / "trap").symlink_to(tmp_path / "system")
+    return archive
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="owners need root")
+def test_missing_data_comes_back_and_no_link_is_followed(layout, data, tmp_path):
+    half = layout.data / putback.ASIDE / "srv"
+    half.mkdir(parents=True)
+    (half / "half").write_text("of a run that was killed")
+    for _ in range(2):
+        putback.data(layout, data)
+        found = {
+            str(path.relative_to(layout.data)): path.read_text()
+            for path in layout.data.rglob("*") if path.is_file() and not path.is_symlink()
+        }  # fmt: skip
+        assert found == {
+            "there": "newer", "gone": "backup", "sub/there": "backup", "sub/gone": "backup",
+            "lost/deep/file": "backup",
+        }  # fmt: skip
+        assert os.readlink(layout.data / "link") == "gone"
+        assert list((tmp_path / "system").iterdir()) == []
+        assert not (layout.data / putback.ASIDE).exists()
 
 
 def test_two_ways_to_encrypt_exclude_each_other():

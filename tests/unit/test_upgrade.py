@@ -10,7 +10,7 @@ import pytest
 from mlops_install import report, upgrade
 from mlops_install.config import parse
 from mlops_install.context import Given, make
-from mlops_install.errors import ConfigError
+from mlops_install.errors import ConfigError, PreflightError
 from mlops_install.facts import parse as facts
 from mlops_install.plan import Plan, _change, _lanes, split
 from mlops_install.probe import Answer
@@ -28,18 +28,22 @@ HEADS["3.3.2"] = HEADS["3.3.1"]
 FAB = "02ca36b0235b"
 
 
-def planned(old: str, new: str) -> tuple[Plan, object]:
-    """The plan for a server that has one version and shall have another."""
+def planned(old: str, new: str, database: str = "whole") -> tuple[Plan, object]:
+    """The plan for a server that has one version and shall have another.
+
+    Its database is whole, empty, or PostgreSQL is away.
+    """
+    asked = {"whole": f"database=1\nalembic_version={HEADS.get(old)}\n", "empty": "database=1\n"}
+    more = f"airflow={old}\n" + asked.get(database, "") if old else ""
     context = make(
-        parse(f'[airflow]\nversion = "{new}"\n', "t"),
-        facts(FACTS + (f"airflow={old}\n" if old else "")), Given(), "192.0.2.7",
-    )  # fmt: skip
+        parse(f'[airflow]\nversion = "{new}"\n', "t"), facts(FACTS + more), Given(), "192.0.2.7"
+    )
     found = {}
     for stage in stages(context):
         for lane in stage.lanes:
             for resource in lane.resources:
                 answer = Answer("", ABSENT, "")
-                if old and isinstance(resource, Contents):
+                if old and database == "whole" and isinstance(resource, Contents):
                     rows = f"alembic_version|{HEADS[old]}\nalembic_version_fab|{FAB}\n"
                     rows += "user admin|Admin\nuser mlops-verify|Op\n"
                     answer = Answer(rows, 0, "")
@@ -47,6 +51,15 @@ def planned(old: str, new: str) -> tuple[Plan, object]:
                     found[resource.name] = change
     plan = Plan(tuple((s.name, _lanes(s, found)) for s in stages(context)), len(found))
     return plan, context
+
+
+def test_without_postgresql_nobody_knows_what_an_upgrade_changes():
+    with pytest.raises(ConfigError, match="PostgreSQL does not answer"):
+        upgrade.find(*planned("3.2.2", "3.3.2", "away"))
+
+
+def test_a_first_run_that_was_broken_off_is_no_upgrade():
+    assert upgrade.find(*planned("3.1.8", "3.3.2", "empty")) is None
 
 
 @pytest.mark.parametrize("old", ["3.1.8", "3.2.2"])
@@ -69,8 +82,8 @@ def test_a_first_run_is_no_upgrade():
 
 
 def test_an_older_version_cannot_use_a_newer_database():
-    with pytest.raises(ConfigError, match=r"Airflow 3.2.2 cannot use the database of 3.3.2") as e:
-        upgrade.find(*planned("3.3.2", "3.2.2"))
+    with pytest.raises(PreflightError, match=r"and 3.2.2 is wanted, which cannot read it") as e:
+        planned("3.3.2", "3.2.2")
     assert "rollback airflow" in e.value.fix
 
 

@@ -21,12 +21,12 @@ from mlops_server.errors import EnvError
 from mlops_server.layout import Layout
 from mlops_server.store import held
 
-KINDS = ("manual", "timer", "upgrade", "restore", "uploaded")
+KINDS = ("manual", "timer", "restore", "uploaded")
 REGULAR = ("manual", "timer")
 NAME = re.compile(rf"(\d{{8}}T\d{{6}}Z)-({'|'.join(KINDS)})\.tar(?:\.(age|gpg))?")
 TIME = "%Y%m%dT%H%M%SZ"
 SPARED = timedelta(days=7)
-"""How long those stay that were made before an upgrade or a restore, or brought here."""
+"""How long those stay that were made before a restore, or brought here."""
 FORGOTTEN = timedelta(hours=1)
 """When what was unpacked and never restored goes."""
 BLOCK = 1 << 20
@@ -74,10 +74,15 @@ def note_path(archive: Path) -> Path:
 
 
 def find(layout: Layout, wanted: str) -> Path:
-    """The archive of this name, or `latest`. Raises `EnvError`."""
-    names = [one.name for one in archives(layout)]
-    if wanted == "latest" and names:
-        return layout.backups / names[0]
+    """The archive of this name, or `latest`. Raises `EnvError`.
+
+    The latest is not one that a restore made: the same restore, run again, would undo itself.
+    """
+    found = archives(layout)
+    names = [one.name for one in found]
+    own = [one.name for one in found if one.good and one.kind in REGULAR]
+    if wanted == "latest" and own:
+        return layout.backups / own[0]
     if wanted in names:
         return layout.backups / wanted
     known = "; there are none yet" if not names else f"; the newest is {names[0]}"
@@ -150,12 +155,14 @@ def locked(layout: Layout) -> Iterator[None]:
 def tidy(layout: Layout, now: datetime) -> None:
     """Remove what killed commands left: half archives, parts in plain text, notes of nothing."""
     shutil.rmtree(work(layout), ignore_errors=True)
-    if stage(layout).is_dir():
+    if stage(layout).is_dir() and not (stage(layout) / "switch.json").exists():
         age = now - datetime.fromtimestamp(stage(layout).stat().st_mtime, UTC)
         if age > FORGOTTEN:
             shutil.rmtree(stage(layout))
     for path in layout.backups.glob("*.new"):
-        path.unlink()
+        age = now - datetime.fromtimestamp(path.stat().st_mtime, UTC)
+        if "-uploaded." not in path.name or age > FORGOTTEN:  # an upload takes no lock
+            path.unlink()
     for path in layout.backups.glob("*.json"):
         if not path.with_suffix("").exists():
             path.unlink()

@@ -6,8 +6,10 @@ force, models in service and their tokens, files in the data folder.
 
 import os
 import shutil
+import stat
 import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from mlops_server.errors import EnvError
@@ -17,6 +19,8 @@ from mlops_server.services.records import Records
 SERVICES = Path("etc/mlops/services")
 TOKENS = Path("etc/mlops/secrets/services")
 HISTORY = Path("var/lib/mlops/history.jsonl")
+ASIDE = ".mlops-restore"
+"""In the data folder, which may be a file system of its own."""
 
 
 def files(layout: Layout, source: Path) -> None:
@@ -111,16 +115,59 @@ def _access(source: Path, target: Path) -> None:
 
 
 def data(layout: Layout, source: Path) -> None:
-    """Files of the data folder that are missing come back; those that are there stay."""
-    words = ["tar", "--extract", "--gzip", "--same-permissions", "--same-owner"]
-    words += ["--skip-old-files", "--directory", str(layout.root), "--file", str(source)]
-    done = subprocess.run(words, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise EnvError("the data folder cannot be put back", detail=done.stderr, fix="make room")
+    """Files of the data folder that are missing come back; those that are there stay.
+
+    Unpacked aside, so that no file is there in part; and tasks own the folder, so no link of
+    theirs is followed.
+    """
+    aside = layout.data / ASIDE
+    shutil.rmtree(aside, ignore_errors=True)
+    aside.mkdir(mode=0o700)
+    with _opened(aside) as old, _opened(layout.data.resolve()) as new:
+        top = str(layout.data.relative_to(layout.root))
+        words = ["tar", "--extract", "--gzip", "--same-permissions", "--same-owner"]
+        words += ["--directory", f"/proc/self/fd/{old}", "--file", str(source), "--", top]
+        done = subprocess.run(words, capture_output=True, text=True, check=False, pass_fds=[old])
+        if done.returncode:
+            shutil.rmtree(aside)
+            raise EnvError(
+                "the data folder cannot be put back", detail=done.stderr, fix="make room"
+            )
+        with _opened(top, old) as unpacked:
+            _fill(unpacked, new)
+    shutil.rmtree(aside)
+
+
+def _fill(old: int, new: int) -> None:
+    """Move what is missing from one folder into another, both open."""
+    for name in os.listdir(old):
+        if stat.S_ISDIR(os.stat(name, dir_fd=old, follow_symlinks=False).st_mode):
+            _fill_folder(name, old, new)
+        else:
+            with suppress(FileExistsError):
+                os.link(name, name, src_dir_fd=old, dst_dir_fd=new, follow_symlinks=False)
+
+
+def _fill_folder(name: str, old: int, new: int) -> None:
+    try:
+        os.rename(name, name, src_dir_fd=old, dst_dir_fd=new)
+    except OSError:  # there is one with something in it, or a link or file of this name
+        with suppress(NotADirectoryError), _opened(name, new) as there, _opened(name, old) as here:
+            _fill(here, there)
+
+
+@contextmanager
+def _opened(path: str | Path, folder: int | None = None) -> Iterator[int]:
+    """A folder, open; it may not be a link itself."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=folder)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
 
 
 def services_aside(layout: Layout, stage: Path) -> None:
     """Keep the records of models in service for `rebuild`."""
     found = stage / "files" / SERVICES
     if found.is_dir() and not (stage / "services").exists():
-        shutil.copytree(found, stage / "services", symlinks=True)
+        found.rename(stage / "services")

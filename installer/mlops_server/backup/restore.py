@@ -66,10 +66,11 @@ def restore(layout: Layout, say: Say, *, save: bool = True, drain: int = DRAIN) 
             return
         stage = folder.stage(layout)
         manifest = _unpacked(stage)
-        _load(stage, manifest, say)
-        _extract(stage / parts.FILES, stage / "files")
-        running = units.running()
+        running: list[str] = []
         try:
+            _load(stage, manifest, say)
+            _extract(stage / parts.FILES, stage / "files")
+            running = units.running()
             say("stopping Airflow")
             units.stop(drain, say)
             if save and database.exists(database.NAME):
@@ -77,9 +78,12 @@ def restore(layout: Layout, say: Say, *, save: bool = True, drain: int = DRAIN) 
                 say("the present state becomes a backup")
                 archive.make(layout, "restore", say)
         except BaseException:
-            units.start(running)
-            _forget(layout)
+            try:
+                units.start(running)
+            finally:
+                _forget(layout)
             raise
+        os.sync()  # what the switch puts back is on the disk before it is ordered
         _write(stage / "switch.json", {"units": running})
         resume(layout, say)
 
@@ -90,6 +94,9 @@ def _unpacked(stage: Path) -> parts.Manifest:
     except FileNotFoundError:
         fix = "`mlops backup unpack NAME` first"
         raise EnvError("nothing is unpacked", fix=fix) from None
+    except ValueError:
+        fix = f"remove {stage}, and restore again"
+        raise EnvError(f"{stage / parts.MANIFEST} is damaged", fix=fix) from None
     return found
 
 
@@ -138,10 +145,11 @@ def resume(layout: Layout, say: Say) -> bool:
     if manifest["data"]:
         putback.data(layout, stage / parts.DATA)
     putback.services_aside(layout, stage)
-    order.unlink()
-    folder.flush(stage)
     for name in manifest["databases"]:
         database.drop(_before(name))
+    os.sync()
+    order.unlink()
+    folder.flush(stage)
     shutil.rmtree(stage / "files")
     for path in (stage / parts.MANIFEST, *stage.glob("*.tar.gz")):
         path.unlink()

@@ -12,6 +12,8 @@ from mlops_server.upgrade.steps import BEFORE, FAILED, committed
 
 DIED = "the run ended before the upgrade did: the installer, its connection or the server died"
 PATIENCE = 300
+PREVIOUS = "previous/"
+"""What is gone back to lies there when an upgrade that went well is undone later."""
 NGINX = ("etc/nginx", "etc/systemd/system/nginx")
 
 
@@ -51,8 +53,11 @@ def undo(store: Store, state: State, say: Say, *, boot: bool) -> None:
             services.stop(say, kill=True)
         swap()
         say("the database is the one that was saved")
-        changed = files.restore(store.layout.root, store.folder / state.files)
+        later = state.files.startswith(PREVIOUS)
+        changed = files.restore(store.layout.root, store.folder / state.files, later=later)
         say(f"{len(changed)} files are as they were saved")
+        # At boot systemd has read the units already, and starts Airflow from what it read.
+        services.systemctl("daemon-reload")
     state.phase = "starting"
     store.save(state)
     if not boot and any(name.startswith(NGINX) for name in changed):
@@ -78,7 +83,7 @@ def start(store: Store, state: State, say: Say) -> None:
     message = f"Airflow {state.old} runs again, with the database and files from before"
     if left:
         message += f"; after {PATIENCE} s no sign of life of {left} yet"
-    if state.files.startswith("previous/"):
+    if state.files.startswith(PREVIOUS):
         _forget(store)
     for name in ("airflow.dump", "files.tar", "saved.json"):
         (store.folder / name).unlink(missing_ok=True)

@@ -23,6 +23,10 @@ LEFT = re.compile(
     r"|etc/systemd/system/[^/]+\.wants/mlops-model@|.*/__pycache__(/|$)"
 )
 """Secrets never change; locks, services and code are generations, and others make them too."""
+NEWER = re.compile(
+    r"srv/mlops/workflows/|opt/mlops/envs/|etc/mlops/(tls/|(connections|variables)\.json$)"
+)
+"""What lives on after an upgrade, and a later rollback of Airflow leaves as it is."""
 
 
 def paths(root: Path) -> Iterator[str]:
@@ -60,16 +64,18 @@ def save(root: Path, archive: Path) -> int:
     return archive.stat().st_size
 
 
-def restore(root: Path, archive: Path) -> list[str]:
+def restore(root: Path, archive: Path, *, later: bool = False) -> list[str]:
     """Put everything back and remove what came since; the names of what changed.
 
-    May be broken off and repeated.
+    `later`: when the upgrade had gone well, so that NEWER is spared. May be broken off and
+    repeated.
     """
     changed = []
     with tarfile.open(archive) as tar:
-        members = {member.name: member for member in tar.getmembers()}
+        found = [m for m in tar.getmembers() if not (later and NEWER.match(m.name))]
+        members = {member.name: member for member in found}
         for name in paths(root):
-            if name not in members:
+            if name not in members and not (later and NEWER.match(name)):
                 (root / name).unlink()
                 changed.append(name)
         for name, member in members.items():

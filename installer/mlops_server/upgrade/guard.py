@@ -27,6 +27,7 @@ def guard(layout: Layout, log: Log) -> None:
         if not store.path.exists():
             return
         (layout.run / "holder").write_text("the guard of an upgrade that goes back\n")
+        store.free()
         store.abandoned.touch()
         log(FIRST)
         # A command of the dead run may still be at work, such as the migration.
@@ -53,6 +54,7 @@ def recover(layout: Layout, log: Log) -> None:
     """At boot, before Airflow starts: database and files go back; systemd starts, guard ends."""
     store = Store(layout)
     if store.path.exists():
+        store.free()
         store.abandoned.touch()
         log("the server came up while an upgrade was open")
         back.back(store, log, boot=True)

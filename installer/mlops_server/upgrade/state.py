@@ -17,6 +17,8 @@ from mlops_server.workflows.state import sync
 Say = Callable[[str], None]
 RESERVE = 1 << 18
 """Bytes kept for writing the state on the way back when the disk is full."""
+FORWARD = ("draining", "stopping", "open")
+"""The phases that lead to the new version."""
 
 
 @dataclass
@@ -94,7 +96,7 @@ class Store:
         """Write the state by one rename; it is on the disk when this returns."""
         self.folder.mkdir(parents=True, exist_ok=True)
         self.folder.chmod(0o700)
-        if not self._reserve.exists():
+        if state.phase in FORWARD and not self._reserve.exists():
             self._reserve.write_bytes(b"\0" * RESERVE)
         write(self.path, asdict(state))
 
@@ -167,6 +169,14 @@ class Log:
     say: Say = print
 
     def __call__(self, text: str) -> None:
+        with suppress(OSError):  # a full disk does not stop the way back
+            self._write(text)
+        try:
+            self.say(text)
+        except OSError as error:
+            raise EnvError("nobody listens any more: the installer is gone") from error
+
+    def _write(self, text: str) -> None:
         path = self.layout.upgrade_log
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
@@ -174,7 +184,3 @@ class Log:
             for line in text.splitlines():
                 at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
                 file.write(f"{at} {self.who}: {line}\n")
-        try:
-            self.say(text)
-        except OSError as error:
-            raise EnvError("nobody listens any more: the installer is gone") from error
