@@ -9,13 +9,14 @@ from mlops_install import progress as progresses
 from mlops_install.actions import DIFFERENT, OK, Options
 from mlops_install.errors import PreflightError
 from mlops_install.host import Host, ask_password
-from mlops_install.journal import Entry
+from mlops_install.journal import START, Entry
 from mlops_install.plan import Change, LaneChanges, Plan
 from mlops_install.probe import ask, read
 from mlops_install.removal.found import Found, find, is_ours
 from mlops_install.removal.parts import Left, Part
 from mlops_install.removal.plan import ALWAYS, OURS, Removal, make
 from mlops_install.resource import differences
+from mlops_install.roles.workflows import EMPTY
 from mlops_install.shell import sh
 
 
@@ -46,7 +47,7 @@ def _check(found: Found) -> None:
             "PostgreSQL does not answer, so nobody knows what else is in it",
             fix="`systemctl start postgresql` on the server, then the same command again",
         )
-    if not found.entries and found.installed:
+    if found.installed and not any(e.kind == START for e in found.entries):
         raise PreflightError(
             "this server was installed before there was a journal",
             fix="run `mlops-install apply` once: it notes what is there",
@@ -68,10 +69,11 @@ def _listing(ours: list[Entry], folders: list[str]) -> str:
     trees = [*(e.name for e in ours if e.kind == "tree"), *ALWAYS]
     open_ = [f for f in folders if f not in trees]
     top = [f for f in open_ if not any(f.startswith(f"{other}/") for other in open_)]
-    if not top:
-        return "true"
     prune = " -o ".join(f"-path {sh(tree)}" for tree in trees)
-    return f"find {sh(*top)} \\( {prune} \\) -prune -o -mindepth 1 -print 2>/dev/null | sort; true"
+    found = f"find {sh(*top)} \\( {prune} \\) -prune -o -mindepth 1 -print" if top else "true"
+    # People put their DAGs into the empty first release.
+    own = f"find {EMPTY} ! -type d -print"
+    return f"{{ {found}; {own}; }} 2>/dev/null | sort; true"
 
 
 def _above(path: str) -> Iterator[str]:

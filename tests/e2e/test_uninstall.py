@@ -12,6 +12,8 @@ from server import Done, Server, add_tasks, answers, wait_for
 
 SYSTEMS = os.environ.get("UNINSTALL_SYSTEMS", "debian-13").split(",")
 NOTES = "/opt/mlops/notes.txt"
+MINE = "/srv/mlops/workflows/releases/empty/dags/mine.py"
+SITE = "/etc/nginx/conf.d/theirs.conf"
 RESULT = "/srv/mlops/data/result.csv"
 KNOWN = "select count(*) from dag where dag_id like 'e2e_%' and not is_stale"
 NEW = """\
@@ -54,6 +56,7 @@ def test_nothing_stays_but_what_the_plan_says(bare: Server, tmp_path: Path) -> N
     add_tasks(bare)
     wait_for(lambda: answers(bare) and bare.sql(KNOWN) == "2", "the tests' DAGs", 120)
     bare.ssh(f"echo mine > {NOTES}; echo 1 > {RESULT}; chown airflow: {RESULT}")
+    bare.ssh("echo '# mine' > /srv/mlops/workflows/current/dags/mine.py")
     nap = bare.nap(15).started()
 
     shown = bare.cli("uninstall")
@@ -68,7 +71,8 @@ def test_nothing_stays_but_what_the_plan_says(bare: Server, tmp_path: Path) -> N
     (tmp_path / "after.json").write_text(json.dumps(footprint.differences(before, after)))
     kept = {thing["name"]: thing["why"] for thing in done.json["kept"]}
     paths = [name for name in kept if name.startswith("/")]
-    assert {NOTES, "/opt/mlops/dags/e2e.py", "/srv/mlops/data"} <= set(paths)
+    assert {NOTES, MINE, "/opt/mlops/dags/e2e.py", "/srv/mlops/data"} <= set(paths)
+    assert bare.ssh(f"cat {MINE}") == "# mine"
     accounts = ("user airflow:", "group airflow:", "sha256 /etc/passwd", "sha256 /etc/group",
                 "sha256 /etc/shadow", "sha256 /etc/gshadow")  # fmt: skip
     found = footprint.differences(before, after)
@@ -80,6 +84,10 @@ def test_nothing_stays_but_what_the_plan_says(bare: Server, tmp_path: Path) -> N
     assert bare.ssh(f"stat -c %U {RESULT}; runuser -u airflow -- cat {RESULT}") == "airflow\n1"
     assert "success|1" in bare.ssh(NEW).splitlines(), told
 
-    bare.ssh(f"rm {NOTES} /opt/mlops/dags/e2e.py")
+    bare.ssh(f"echo '# theirs' > {SITE}")
+    shown = bare.cli("uninstall")
+    assert f"package nginx-common: {SITE} is not ours" in " ".join(shown.stderr.split()), shown.end
+
+    bare.ssh(f"rm {NOTES} {MINE} {SITE} /opt/mlops/dags/e2e.py")
     assert uninstall(bare, "--no-keep-data").json["kept"] == []
     assert footprint.differences(before, footprint.look(bare)) == {}

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from mlops_install import journal
 from mlops_install.journal import Entry
-from mlops_install.removal import plan
+from mlops_install.removal import parts, plan
 from mlops_install.removal.found import DROPPING, Found
 from mlops_install.removal.packages import needed, read_packages
 from mlops_install.resources.postgres import Cluster
@@ -38,6 +38,7 @@ FOUND = Found(
         ("file", "/etc/systemd/system/airflow.target", "none"),
         ("file", "/etc/systemd/system/airflow-scheduler@.service", "none"),
         ("file", "/etc/systemd/system/nginx.service.d/mlops.conf", "none"),
+        ("file", "/etc/nginx/sites-available/mlops.conf", "none"),
         ("unit", "nginx.service", "enabled active"),
         ("unit", "airflow.target", "none inactive"),
         ("cluster", "17/main", "none"),
@@ -60,6 +61,8 @@ FOUND = Found(
     silent=False,
     installed=True,
     state=True,
+    clusters=("17/main",),
+    strangers=("/etc/nginx/sites-available/mlops.conf",),
 )
 
 
@@ -105,6 +108,65 @@ def test_a_cluster_with_a_database_of_others_stays_with_its_packages():
     assert "postgres" not in chooser(found).accounts("user")
     kept = {k.name for k in plan.make(found, (), keep_data=True).kept}
     assert {"database theirs", "package postgresql-17"} <= kept
+
+
+def test_the_package_of_a_cluster_of_others_is_never_purged():
+    """Its purge drops every cluster of that version, also in the uninstall after this one."""
+    found = replace(FOUND, clusters=("17/dev", "17/main"))
+    assert chooser(found).clusters() == ["17/main"]
+    assert chooser(found).packages_kept()["postgresql-17"] == "the cluster 17/dev stays"
+    theirs = replace(FOUND, databases={**FOUND.databases, "theirs": "bob"})
+    text = plan._next_journal(chooser(theirs))
+    again = replace(theirs, entries=journal.parse(text))
+    for keep in (True, False):
+        stay = chooser(again, keep_data=keep).packages_kept()
+        assert {"postgresql-17", "postgresql-common"} <= stay.keys()
+
+
+def test_nginx_stays_while_a_file_of_others_is_in_its_folder():
+    assert "nginx" not in chooser(ALONE).packages_kept()
+    found = replace(ALONE, strangers=(*ALONE.strangers, "/etc/nginx/ssl/grafana.key"))
+    stay = chooser(found).packages_kept()
+    assert stay["nginx"] == stay["nginx-common"] == "/etc/nginx/ssl/grafana.key is not ours"
+
+
+def test_dags_in_the_empty_release_stay():
+    more = (*FOUND.entries, Entry("tree", "/srv/mlops/workflows/releases", "none", ""))
+    found = replace(FOUND, entries=more)
+    assert "/srv/mlops/workflows/releases" in chooser(found).trees()
+    mine = "/srv/mlops/workflows/releases/empty/dags/mine.py"
+    assert "/srv/mlops/workflows/releases" not in chooser(found, mine).trees()
+    assert mine in {k.name for k in plan.make(found, (mine,), keep_data=False).kept}
+
+
+def test_without_a_journal_backups_stay_unless_data_shall_go():
+    found = replace(FOUND, entries=())
+    for keep in (True, False):
+        (part,) = plan.make(found, (), keep_data=keep).parts
+        text = "\n".join(step.shell() for step in part.change(None))
+        assert ("! -name backups" in text, "rm -rf /var/lib/mlops\n" in text + "\n") == (
+            keep, not keep
+        )  # fmt: skip
+
+
+def test_originals_come_back_also_after_an_uninstall_that_was_broken_off(tmp_path):
+    kept, now = tmp_path / "originals", tmp_path / "etc"
+    for name in ("a", "b"):
+        (kept / str(now)[1:]).mkdir(parents=True, exist_ok=True)
+        now.mkdir(exist_ok=True)
+        (kept / str(now)[1:] / name).write_text("theirs")
+        (now / name).write_text("ours")
+    script = parts.RESTORE.format(originals=kept, paths=f"printf '%s\\n' {now}/a {now}/b")
+    (kept / str(now)[1:] / "a").rename(now / "a")  # it was broken off here
+    for _ in range(2):
+        subprocess.run(["bash", "-c", f"set -e -o pipefail\n{script}"], check=True)
+        assert [(now / name).read_text() for name in ("a", "b")] == ["theirs", "theirs"]
+
+
+def test_a_role_that_is_left_in_a_cluster_of_others_is_found_again():
+    part = parts.databases([], [], ["airflow"], dump=True)
+    assert "from pg_roles where rolname = any('{airflow}')" in part.probe()
+    assert any("drop role if exists airflow" in step.shell() for step in part.change(None))
 
 
 def test_an_older_cluster_is_ours_only_with_its_package():

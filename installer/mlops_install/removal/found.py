@@ -29,6 +29,15 @@ true"""
 TOPS = tuple(
     f"{path}/mlops" for path in ("/etc", "/opt", "/srv", "/var/cache", "/var/lib", "/var/log")
 )
+# What the purge of a package of PostgreSQL's server takes along, whoever made it.
+MADE = "cd /etc/postgresql 2>/dev/null && ls -d */*/postgresql.conf 2>/dev/null; true"
+# What the purge of nginx-common takes along, and no package brought.
+STRANGERS = r"""
+[ -d /etc/nginx ] || exit 0
+find /etc/nginx ! -type d ! -path '*/sites-enabled/default' ! -path '*/modules-enabled/*' \
+  ! -name '*.mlops-new' -print0 | LC_ALL=C xargs -0 -r dpkg -S 2>&1 >/dev/null |
+  sed -n 's/^dpkg-query: no path found matching pattern //p'
+true"""
 DATABASES = "select datname || '|' || pg_get_userbyid(datdba) from pg_database"
 
 
@@ -37,7 +46,8 @@ class Found:
     """The journal and the server.
 
     `units`: names that systemd knows or starts at boot. `databases`: name -> owner, of the
-    running PostgreSQL. `running`: the tasks that run, in words.
+    running PostgreSQL. `running`: the tasks that run, in words. `clusters`: version/name of those
+    of PostgreSQL. `strangers`: files below /etc/nginx of no package.
     """
 
     entries: tuple[Entry, ...]
@@ -51,6 +61,8 @@ class Found:
     """Whether the server is marked as ours."""
     state: bool
     """Whether the folder of state is there."""
+    clusters: tuple[str, ...] = ()
+    strangers: tuple[str, ...] = ()
 
 
 def find(host: Host) -> Found:
@@ -65,9 +77,11 @@ def find(host: Host) -> Found:
         ask_sql(TASKS, database="airflow"),
         ask_sql(DATABASES),
         CLUSTERS,
+        MADE,
+        STRANGERS,
     )
     journal, state, installed, upgrade, *more = ask(host, scripts)
-    packages, units, tasks, databases, clusters = more
+    packages, units, tasks, databases, clusters, made, strangers = more
     if upgrade.code == 0:
         raise PreflightError(
             f"an upgrade has not come to its end: {UPGRADE} says so",
@@ -83,6 +97,8 @@ def find(host: Host) -> Found:
         silent=not databases.text and _at_rest(_lines(clusters)),
         installed=installed.code == 0,
         state=state.code == 0,
+        clusters=tuple(line.removesuffix("/postgresql.conf") for line in _lines(made)),
+        strangers=_lines(strangers),
     )
 
 

@@ -18,6 +18,8 @@ from mlops_install.shell import here, sh
 
 BACKUPS = f"{STATE}/backups"
 LOGS = "/var/log/mlops"
+OUT = f"{STATE}/out"
+"""Units of others whose files went: they are still to be restarted, also after a reboot."""
 DRAIN = """\
 systemctl stop {units} 2>/dev/null & pid=$!; tenths=0
 while kill -0 $pid 2>/dev/null; do
@@ -45,6 +47,7 @@ if [ -n "$there" ]; then (
 PSQL = "runuser -u postgres -- psql -XAtq -v ON_ERROR_STOP=1 -d postgres"
 RESTORE = """\
 while IFS= read -r path; do
+  [ -e "{originals}$path" ] || [ -L "{originals}$path" ] || continue
   rm -rf "$path.mlops-new"; mkdir -p "${{path%/*}}"
   cp -aT "{originals}$path" "$path.mlops-new"; mv -fT "$path.mlops-new" "$path"
   rm -f "{originals}$path"
@@ -124,10 +127,11 @@ def databases(
         f"[ ! -e /var/lib/postgresql/{c} ] && [ ! -e /etc/postgresql/{c} ] || echo cluster {c}"
         for c in clusters
     )
-    shown = f"{PSQL} -c \"select 'database ' || datname from pg_database where datname in ({{}})\""
-    quoted = ", ".join(f"'{name}'" for name in names)
-    if not clusters and names:
-        check = f"command -v psql >/dev/null && [ -S {SOCKET} ] || exit 0\n{shown.format(quoted)}"
+    if not clusters and (names or roles):
+        check = (
+            f"command -v psql >/dev/null && [ -S {SOCKET} ] || exit 0\n"
+            f"{_there('database', 'datname', names)}\n{_there('role', 'rolname', roles)}"
+        )
     drop = "\n".join(
         [f"for db in {for_all}; do runuser -u postgres -- dropdb --if-exists --force $db; done"]
         + [f"{PSQL} -c {sh(f'drop role if exists {role}')}" for role in roles if not clusters]
@@ -144,16 +148,22 @@ def databases(
     steps = (
         *((Run(f"{ask} {{\n{dumping}}}", title=f"pg_dump {for_all} into {BACKUPS}/uninstall-DATE;"
                " /etc/mlops with its secrets beside it"),) if dump and names else ()),
-        *((Run(f"{ask} {{\n{drop}\n}}", title=f"dropdb {for_all}"),) if names else ()),
+        *((Run(f"{ask} {{\n{drop}\n}}", title=f"dropdb {for_all}"),) if names or roles else ()),
         *(Run(text, title=f"pg_dropcluster --stop {c}") for c, text in zip(clusters, away,
                                                                              strict=True)),
     )  # fmt: skip
     return Part("databases", check or "true", steps)
 
 
+def _there(kind: str, column: str, names: Sequence[str]) -> str:
+    found = f"{column} = any('{{{','.join(names)}}}')"
+    table = {"database": "pg_database", "role": "pg_roles"}[kind]
+    return f"{PSQL} -c \"select '{kind} ' || {column} from {table} where {found}\""
+
+
 def files(paths: Sequence[str], kept: Sequence[str], foreign_units: Sequence[str]) -> Part:
     """Files and links; those whose originals are kept get them back."""
-    flags = sh(*(f"{RUN_DIR}/{unit}.out" for unit in foreign_units))
+    flags = sh(*(f"{OUT}/{unit}" for unit in foreign_units))
     check = (
         f'while IFS= read -r p; do [ ! -e "$p" ] && [ ! -L "$p" ] || echo "$p"\n'
         f"done < <({_lines(paths)})\n"
@@ -161,7 +171,7 @@ def files(paths: Sequence[str], kept: Sequence[str], foreign_units: Sequence[str
         f' echo "$p (its original comes back)"\ndone < <({_lines(kept)})'
     )
     steps = (
-        *((Run(f"mkdir -p {RUN_DIR}; touch {flags}", title="note whom it concerns: "
+        *((Run(f"mkdir -p {OUT}; touch {flags}", title="note whom it concerns: "
                + " ".join(foreign_units)),) if foreign_units else ()),
         Run('while IFS= read -r p; do rm -f "$p" "$p.mlops-new"\n'
             '  case $p in /etc/mlops/*) rm -f "$p.new";; esac\n'
@@ -258,7 +268,7 @@ def modes(entries: Sequence[Entry]) -> Part:
 
 def others_services(entries: Sequence[Entry]) -> Part:
     """Debian's services go on without our settings, as they were before."""
-    check = "\n".join(f"[ ! -e {RUN_DIR}/{e.name}.out ] || echo {e.name}" for e in entries)
+    check = "\n".join(f"[ ! -e {OUT}/{e.name} ] || echo {e.name}" for e in entries)
     steps = tuple(_as_before(entry) for entry in entries)
     return Part("services of Debian", check, steps)
 
@@ -267,7 +277,7 @@ def _as_before(entry: Entry) -> Run:
     enabled, _, active = entry.was.partition(" ")
     words = ["try-restart" if active in ("active", "") else "stop"]
     words += ["disable -q"] if enabled == "disabled" else []
-    flag = f"{RUN_DIR}/{entry.name}.out"
+    flag = f"{OUT}/{entry.name}"
     does = "\n".join(f"  systemctl {word} {entry.name}" for word in words)
     return Run(
         f'if [ -e {flag} ] && [ "$(systemctl show -P LoadState {entry.name})" = loaded ]; then\n'
@@ -276,15 +286,20 @@ def _as_before(entry: Entry) -> Run:
     )
 
 
-def state(journal: str) -> Part:
-    """State and logs; at the very end the journal, or what of it the next run shall find."""
-    spare = " ".join(
-        f"! -name {name}" for name in ("journal.jsonl", *(["backups"] * bool(journal)))
-    )
+def state(journal: str, *, keep: bool) -> Part:
+    """State and logs; at the very end the journal, or what of it the next run shall find.
+
+    `keep` spares the backups.
+    """
+    spare = " ".join(f"! -name {name}" for name in ("journal.jsonl", *(["backups"] * keep)))
     inside = f"[ ! -e {STATE} ] || find {STATE} -mindepth 1 -maxdepth 1 {spare}"
     if journal:
         end: Step = Put(FILE, journal.encode())
         last = f'[ "$(sha256sum < {FILE})" = "{digest(journal)}  -" ] || echo {FILE}'
+    elif keep:
+        end = Run(f"rm -f {FILE}; rmdir --ignore-fail-on-non-empty {STATE}")
+        last = f"[ -e {STATE}/backups ] || [ ! -e {STATE} ] || echo {STATE}"
+        last += f"\n[ ! -e {FILE} ] || echo {FILE}"
     else:
         end, last = Run(f"rm -rf {STATE}"), f"[ ! -e {STATE} ] || echo {STATE}"
     steps = (

@@ -98,12 +98,11 @@ class Chooser:
 
     def packages_kept(self) -> dict[str, str]:
         """Packages of ours that must stay -> why."""
-        clusters = [e.name for e in self.of("cluster") if e.name not in self.clusters()]
-        roots = {
-            f"postgresql-{name.split('/')[0]}": "its cluster holds databases of others"
-            for name in clusters
-            if self.foreign_databases()
-        }
+        stay = [name for name in self.found.clusters if name not in self.clusters()]
+        roots = {f"postgresql-{name.split('/')[0]}": f"the cluster {name} stays" for name in stay}
+        for path in self.found.strangers:
+            if not self.has(path):
+                roots |= dict.fromkeys(("nginx", "nginx-common"), f"{path} is not ours")
         return needed(self.found.packages, {e.name for e in self.of("package")}, roots)
 
     def packages(self) -> list[str]:
@@ -142,6 +141,7 @@ class Chooser:
             and not e.name.startswith(within)
             and e.was in OURS
             and not _lost(e)
+            and not _holds(e.name, self.others)
         ]
 
     def directories(self) -> list[str]:
@@ -190,7 +190,7 @@ def make(found: Found, others: tuple[str, ...], *, keep_data: bool) -> Removal:
     """The parts in order, and what stays."""
     chosen = Chooser(found, others, keep_data)
     if not found.entries:
-        return Removal([parts.state("")] if found.state else [])
+        return Removal([parts.state("", keep=keep_data)] if found.state else [])
     locales = [e for e in chosen.of("locale") if e.was != UNKNOWN]
     given = [e for e in chosen.of("directory", "tree", "authorities")
              if e.was not in OURS and e.name not in ALWAYS]  # fmt: skip
@@ -208,7 +208,7 @@ def make(found: Found, others: tuple[str, ...], *, keep_data: bool) -> Removal:
         parts.folders(chosen.trees(), chosen.directories()),
         *([parts.modes(given)] if given else []),
         *([parts.others_services(foreign)] if foreign else []),
-        parts.state(_next_journal(chosen)),
+        parts.state(_next_journal(chosen), keep=keep_data),
     ]
     return Removal(made, list(_kept(chosen)))
 
@@ -218,17 +218,10 @@ def _next_journal(chosen: Chooser) -> str:
     if not chosen.keep_data:
         return ""
     gone = {*chosen.files(), *chosen.originals(), *chosen.trees(), *chosen.directories(),
-            *chosen.packages(), *chosen.accounts("user"), *chosen.accounts("group")}  # fmt: skip
-    stay = (
-        "journal",
-        "package",
-        "package-user",
-        "package-group",
-        "user",
-        "group",
-        "directory",
-        "tree",
-    )
+            *chosen.packages(), *chosen.accounts("user"), *chosen.accounts("group"),
+            *chosen.clusters()}  # fmt: skip
+    stay = ("journal", "package", "package-user", "package-group", "user", "group", "directory",
+            "tree", "cluster")  # fmt: skip
     return "".join(
         f"{e.line()}\n"
         for e in chosen.found.entries

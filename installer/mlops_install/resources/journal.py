@@ -16,6 +16,7 @@ zcat -f /var/log/apt/history.log* 2>/dev/null | awk -v RS= '
     for (i = 1; i <= n; i++) { sub(/:.*/, "", names[i]); print names[i] }
   }' | sort -u | while read -r name; do note package "$name"; done
 """
+GENERATIONS = ("/opt/mlops/airflow", "/opt/mlops/tools", "/opt/mlops/lib/python")
 DROP_INS = ("/etc/systemd/", "/etc/postgresql-common/")
 
 
@@ -61,7 +62,9 @@ class Journal(Resource[JournalState]):
         )
 
     def _with_folders(self) -> Iterator[Made]:
-        """Drop-ins brought their folders along."""
+        """Drop-ins brought their folders along; generations that are older are not in the plan."""
+        for path in GENERATIONS:
+            yield Made("tree", path)
         for made in self.made:
             above = made.name.rpartition("/")[0]
             if made.kind == "file" and above.startswith(DROP_INS) and above.endswith(".d"):

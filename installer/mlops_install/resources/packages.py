@@ -51,17 +51,21 @@ LIST = (
     "(getent passwd | awk -F: '$3 < 1000 {print \"package-user\", $1}';"
     " getent group | awk -F: '$3 < 1000 {print \"package-group\", $1}') | sort"
 )
-ACCOUNTS = f"[ -e {BEFORE} ] || {{ {LIST} > {BEFORE}.new; mv -fT {BEFORE}.new {BEFORE}; }}"
 # What nginx makes when it is installed and a purge leaves.
 NGINX = "/var/www/html/index.nginx-debian.html"
 LEFT_BEHIND = f"[ -e {NGINX} ] || note file {NGINX}"
-# What a run that was broken off began is noted by the next one.
-NEW_ACCOUNTS = f"""\
-comm -13 {BEFORE} <({LIST}) | while read -r kind name; do
-  journal_has "${{kind#package-}}" "$name" || note "$kind" "$name"
-done
-rm {BEFORE}
-"""
+# What a run that was killed began is noted by the next one; one that fails notes it at its end, so
+# that accounts which people make before the next run are not taken for the packages'.
+ACCOUNTS = f"""\
+[ -e {BEFORE} ] || {{ {LIST} > {BEFORE}.new; mv -fT {BEFORE}.new {BEFORE}; }}
+note_accounts() {{
+  [ -e {BEFORE} ] || return 0
+  comm -13 {BEFORE} <({LIST}) | while read -r kind name; do
+    journal_has "${{kind#package-}}" "$name" || note "$kind" "$name"
+  done
+  rm {BEFORE}
+}}
+trap note_accounts EXIT"""
 
 
 @dataclass(frozen=True)
@@ -112,7 +116,7 @@ class Packages(Resource[PackagesState]):
         yield Run(UPDATE.format(apt=self._apt(), timeout=self.lock_timeout), "apt-get update")
         install = ("install", "-y", "-q", "--no-install-recommends", "--fix-broken")
         yield Run(f"{self._apt()} {sh(*install, *missing)}", sh("apt-get", *install, *missing))
-        yield Run(NEW_ACCOUNTS, title="note which came with the packages")
+        yield Run("note_accounts", title="note which came with the packages")
 
     def _apt(self) -> str:
         dpkg = ("Dpkg::Options::=--force-confdef", "Dpkg::Options::=--force-confold")
