@@ -10,9 +10,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from mlops_install import restoring
+from mlops_install import backups, restoring
 from mlops_install.config import parse
-from mlops_install.errors import ConfigError
+from mlops_install.errors import ApplyError, ConfigError
+from mlops_install.host import Local
 from mlops_server import database
 from mlops_server.backup import config, folder, parts, putback, rebuild, seal
 from mlops_server.backup.config import Config
@@ -409,3 +410,20 @@ def test_the_kind_of_a_file_shows_in_its_first_bytes(tmp_path):
     for head, kind in ((b"age-encryption.org/v1\n", "age"), (b"\x8c\x0d", "gpg"), (b"m", "")):
         (tmp_path / "file").write_bytes(head)
         assert restoring.seal(tmp_path / "file") == kind
+
+
+class Here(Local):
+    """This machine, as who we are."""
+
+    _sudo = "exec "
+
+
+def test_a_server_that_stops_reading_an_upload_is_heard(tmp_path, monkeypatch):
+    program = tmp_path / "mlops"
+    program.write_text("#!/bin/sh\necho 'mlops: no space left'; echo 'fix: make room'; exit 1\n")
+    program.chmod(0o755)
+    monkeypatch.setattr(backups, "PROGRAM", str(program))
+    monkeypatch.setattr(backups, "BUSY", "true")
+    with pytest.raises(ApplyError, match="no space left") as error:
+        backups.mlops(Here(), "receive", file=io.BytesIO(b"x" * (16 << 20)))
+    assert error.value.fix == "make room"

@@ -156,6 +156,24 @@ def test_files_come_back_as_they_were(layout):
     assert files.restore(layout.root, archive) == []
 
 
+def test_a_later_rollback_spares_what_lives_on(layout):
+    stay = ("etc/mlops/tls/certificate.pem", "etc/mlops/connections.json")
+    for name in stay:
+        put(layout, name)
+    link = layout.root / "srv/mlops/workflows/current"
+    link.parent.mkdir(parents=True)
+    link.symlink_to("releases/old")
+    cfg, archive = put(layout, "etc/mlops/airflow.cfg"), layout.root / "files.tar"
+    files.save(layout.root, archive)
+    link.unlink()
+    link.symlink_to("releases/new")
+    for name in (*stay, "etc/mlops/airflow.cfg", "etc/mlops/variables.json"):
+        put(layout, name, "new")
+    assert files.restore(layout.root, archive, later=True) == ["etc/mlops/airflow.cfg"]
+    assert (cfg.read_text(), os.readlink(link)) == ("old", "releases/new")
+    assert len(files.restore(layout.root, archive)) == 4, "in the upgrade itself all goes back"
+
+
 # --- state and guard ----------------------------------------------------------------------
 
 
@@ -172,6 +190,23 @@ def test_the_state_survives_and_its_end_is_kept(layout):
     assert last["seconds_down"] == 30.2
     assert sorted(p.name for p in store.folder.iterdir()) == ["last.json"]
     assert "upgrade that ended" in (layout.root / "var/lib/mlops/last_run").read_text()
+
+
+def test_the_room_that_is_kept_for_the_way_back_is_not_taken_again(layout):
+    store, state = Store(layout), State("3.2.2", "3.3.2", phase="open")
+    store.save(state)
+    before = sum(path.stat().st_size for path in store.folder.iterdir())
+    store.free()
+    state.phase = "returning"
+    store.save(state)
+    assert sum(path.stat().st_size for path in store.folder.iterdir()) < before - 200_000
+
+
+def test_a_log_that_cannot_be_written_stops_nothing(layout):
+    layout.upgrade_log.mkdir(parents=True)
+    said = []
+    Log(layout, "guard", said.append)("going back")
+    assert said == ["going back"]
 
 
 def test_the_first_reason_is_kept(layout):

@@ -88,3 +88,13 @@ def test_a_failed_upgrade_tells_what_failed_and_how_the_server_is(server, monkey
     assert error.message == "the upgrade to Airflow 3.3.2 was given up: pg_dump failed"
     assert error.detail == "no space\nAirflow 3.2.2 runs again"
     assert "/var/log/mlops/upgrade.log" in error.fix
+
+
+def test_no_step_begins_when_the_run_lock_went_to_somebody_else(server):
+    (server / "holder").write_text("us since then\n")
+    ours = upgrading.Steps(Here(), lambda: "give-up", "us since then")
+    ours.must("commit")
+    (server / "holder").write_text("the guard of an upgrade that goes back\n")
+    with pytest.raises(ApplyError, match="the run lock went to the guard of an upgrade"):
+        ours.must("commit")
+    assert words(server) == ["commit"]
