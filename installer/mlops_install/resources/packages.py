@@ -51,9 +51,10 @@ LIST = (
     "(getent passwd | awk -F: '$3 < 1000 {print \"package-user\", $1}';"
     " getent group | awk -F: '$3 < 1000 {print \"package-group\", $1}') | sort"
 )
-# What nginx makes when it is installed and a purge leaves.
-NGINX = "/var/www/html/index.nginx-debian.html"
-LEFT_BEHIND = f"[ -e {NGINX} ] || note file {NGINX}"
+# Packages make these when they are installed, and what a package made is not a user's original.
+# A purge of nginx leaves the page.
+MADE = ("/var/www/html/index.nginx-debian.html", "/etc/default/locale")
+LEFT_BEHIND = "\n".join(f"[ -e {p} ] || [ -L {p} ] || note file {p}" for p in MADE)
 # What a run that was killed began is noted by the next one; one that fails notes it at its end, so
 # that accounts which people make before the next run are not taken for the packages'.
 ACCOUNTS = f"""\
