@@ -104,7 +104,7 @@ def test_a_death_leads_back(old: Server, death: Death) -> None:
 def test_tasks_that_outlast_the_time_are_named_and_nothing_is_stopped(old: Server) -> None:
     version = old.version  # type: ignore[attr-defined]
     units, before = old.units(), load.remember(old)
-    configure(old, NEW, timeout=10)
+    configure(old, NEW, timeout=1)
     longer = "select count(*) from task_instance where task_id = 'longer' and state = 'running'"
     wait_for(lambda: old.sql(longer) == "1", "the longer task", 60, 0.2)
     done = old.cli("apply", "--yes")
