@@ -10,12 +10,15 @@ from dataclasses import dataclass
 from server import Server, wait_for
 
 FILE = "/srv/mlops/data/load.log"
+HOLD = "/srv/mlops/data/hold"
+"""While it is there, the longer task does not end."""
 CONNECTION = {"connection_id": "e2e_store", "conn_type": "http", "host": "store.example.org",
               "login": "team", "password": "open sesame", "port": 8443}  # fmt: skip
 DAGS = f'''\
 """Short tasks all the time, and a longer one now and then."""
 
 import datetime
+import os
 import time
 
 from airflow.sdk import dag, get_current_context, task
@@ -46,6 +49,8 @@ def second(answer: int) -> None:
 def longer() -> None:
     note("start")
     time.sleep(25)
+    while os.path.exists("{HOLD}"):
+        time.sleep(0.5)
     note("end")
 
 

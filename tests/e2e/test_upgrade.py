@@ -104,13 +104,15 @@ def test_a_death_leads_back(old: Server, death: Death) -> None:
 def test_tasks_that_outlast_the_time_are_named_and_nothing_is_stopped(old: Server) -> None:
     version = old.version  # type: ignore[attr-defined]
     units, before = old.units(), load.remember(old)
-    configure(old, NEW, timeout=1)
+    configure(old, NEW, timeout=10)
+    old.ssh(f"touch {load.HOLD}")
     longer = "select count(*) from task_instance where task_id = 'longer' and state = 'running'"
     wait_for(lambda: old.sql(longer) == "1", "the longer task", 60, 0.2)
     done = old.cli("apply", "--yes")
     assert done.returncode == 1, done.end
     assert "tasks outlast drain_timeout, so nothing was stopped" in done.output
     assert "still at work: load_long" in done.output
+    old.ssh(f"rm {load.HOLD}")
     settled(old)
     assert old.units() == units
     assert_as_before(old, version, before)
