@@ -123,6 +123,12 @@ def test_the_package_of_a_cluster_of_others_is_never_purged():
         assert {"postgresql-17", "postgresql-common"} <= stay.keys()
 
 
+def test_a_package_that_is_not_ours_is_no_reason_to_keep_accounts():
+    without = tuple(e for e in ALONE.entries if not e.name.startswith("postgresql"))
+    adopted = tuple(replace(e, was="there") if e.kind == "cluster" else e for e in without)
+    assert chooser(replace(ALONE, entries=adopted)).packages_kept() == {}
+
+
 def test_nginx_stays_while_a_file_of_others_is_in_its_folder():
     assert "nginx" not in chooser(ALONE).packages_kept()
     found = replace(ALONE, strangers=(*ALONE.strangers, "/etc/nginx/ssl/grafana.key"))

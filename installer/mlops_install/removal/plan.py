@@ -98,12 +98,14 @@ class Chooser:
 
     def packages_kept(self) -> dict[str, str]:
         """Packages of ours that must stay -> why."""
+        ours = {e.name for e in self.of("package")}
         stay = [name for name in self.found.clusters if name not in self.clusters()]
         roots = {f"postgresql-{name.split('/')[0]}": f"the cluster {name} stays" for name in stay}
         for path in self.found.strangers:
             if not self.has(path):
                 roots |= dict.fromkeys(("nginx", "nginx-common"), f"{path} is not ours")
-        return needed(self.found.packages, {e.name for e in self.of("package")}, roots)
+        roots = {name: why for name, why in roots.items() if name in ours}
+        return needed(self.found.packages, ours, roots)
 
     def packages(self) -> list[str]:
         """Those that go."""
