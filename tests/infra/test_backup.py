@@ -10,10 +10,9 @@ TIMER = "mlops-backup.timer"
 
 def newest(host):
     """Name and size of the newest of its own, and the size that its note tells; None for none."""
-    own = f"{FOLDER}/*-manual.tar {FOLDER}/*-timer.tar"
+    own = r"-(manual|timer)\.tar(\.(age|gpg))?$"
     found = host.run(
-        f"f=$(for f in {own}; do ls $f $f.age $f.gpg 2>/dev/null; done"
-        " | awk -F/ '{print $NF}' | sort | tail -1)\n"
+        f"f=$(ls {FOLDER} 2>/dev/null | grep -E -e '{own}' | sort | tail -1)\n"
         f'[ -n "$f" ] && stat -c "$f %s %Y" {FOLDER}/$f && cat {FOLDER}/$f.json'
     ).stdout
     if not found:
