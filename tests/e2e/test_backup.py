@@ -22,6 +22,7 @@ select 'variable', count(*) from variable where key = 'e2e' union all
 select 'pool', slots from slot_pool where pool = 'e2e' union all
 select 'user', count(*) from ab_user where username = 'e2e' order by 1"""
 WHOLE = "connection|1\ndag_run|1\npool|3\ntask|1\nuser|1\nvariable|1\nxcom|1"
+DATA = "/srv/mlops/data/e2e"
 DECRYPT = """
 from cryptography.fernet import Fernet
 import sys
@@ -179,9 +180,10 @@ def test_a_fresh_server_gets_everything_from_an_age_archive(
     identity = tmp_path / "identity"
     identity.write_text(server.ssh("age-keygen 2>/dev/null") + "\n")
     recipient = identity.read_text().partition("public key: ")[2].split()[0]
-    settings = f'[backup]\nkeep = 2\nage_recipient = "{recipient}"\n'
+    settings = f'[backup]\nkeep = 2\ndata = true\nage_recipient = "{recipient}"\n'
     configure(server, settings)
     server.apply()
+    server.ssh(f"mkdir {DATA}; echo 1 > {DATA}/result.csv; chown -R airflow: {DATA}")
     done = server.cli("backup", "--to", tmp_path)
     assert done.returncode == 0, done.end
     archive = Path(done.stdout.strip())
@@ -194,6 +196,9 @@ def test_a_fresh_server_gets_everything_from_an_age_archive(
         restored = restore(bare, archive, "--identity", identity)
     assert restored.returncode == 0, restored.end
     story.whole(bare)
+    read = f"runuser -u airflow -- cat {DATA}/result.csv; stat -c %U {DATA} {DATA}/result.csv"
+    assert bare.ssh(read).split() == ["1", "airflow", "airflow"]
+    assert bare.ssh("ls -A /srv/mlops/data | grep mlops-restore || true") == ""
     secret = identity.read_text().splitlines()[-1]
     assert not [line for line in bare.command_lines if secret in line]
     found = bare.ssh(f"grep -rlF {secret} /etc /var/lib /var/log /tmp /srv 2>/dev/null || true")
