@@ -83,6 +83,19 @@ def test_it_carries_on_when_it_was_killed(
 
 
 @pytest.mark.parametrize("system", ["debian-12"])
+def test_a_cluster_of_which_half_was_made_is_made_anew(bare: Server) -> None:
+    """The power fails in initdb."""
+    first = bare.start("apply", "--yes", "--no-verify")
+    bare.ssh("until ls /var/lib/postgresql/*/main/PG_VERSION; do sleep 0.02; done 2>/dev/null")
+    box.power_off(bare.name)
+    first.communicate(timeout=120)
+    box.up(bare.name, bare.box.system, ephemeral=True)
+    assert bare.ssh("ls /var/lib/mlops/made/postgres-half-made"), "it was in time"
+    again = bare.cli("apply", "--yes")
+    assert again.returncode == 0, again.end
+
+
+@pytest.mark.parametrize("system", ["debian-12"])
 def test_a_server_that_loses_power_at_work_comes_back(tasks: Server) -> None:
     """The whole box is gone while tasks run; they run again, without help."""
     naps = [tasks.nap(20).started() for _ in range(2)]

@@ -52,11 +52,14 @@ class Cluster(Resource[ClusterState]):
     def _half(self) -> str:
         return "/var/lib/mlops/made/postgres-half-made"
 
+    @property
+    def _data(self) -> str:
+        return f"/var/lib/postgresql/{self.version}/main"
+
     def probe(self) -> str:
-        data = f"/var/lib/postgresql/{self.version}/main"
         return (
-            f"[ ! -e {self._half} ] && [ -s {data}/global/pg_control ] || exit {ABSENT}\n"
-            f"cat {data}/PG_VERSION"
+            f"[ ! -e {self._half} ] && [ -s {self._data}/global/pg_control ] || exit {ABSENT}\n"
+            f"cat {self._data}/PG_VERSION"
         )
 
     def parse(self, answer: str) -> ClusterState:
@@ -68,8 +71,13 @@ class Cluster(Resource[ClusterState]):
     def change(self, current: ClusterState | None) -> Iterator[Step]:
         drop = sh("pg_dropcluster", "--stop", self.version, "main")
         create = sh("pg_createcluster", self.version, "main", "--locale", "C.UTF-8", "-e", "UTF8")
+        # Debian's pg_createcluster takes a folder that initdb has only begun for a whole cluster.
         yield Run(
-            f"mkdir -p /var/lib/mlops/made\n[ ! -e {self._half} ] || {drop} || true\n"
+            f"mkdir -p /var/lib/mlops/made\n"
+            f"if [ -e {self._half} ]; then\n"
+            f"  {drop} || true\n  rm -rf {self._data} /etc/postgresql/{self.version}/main\n"
+            f'elif [ -n "$(ls -A {self._data} 2>/dev/null)" ]; then\n'
+            f"  echo {self._data} holds something that is no cluster: move it away; exit 1\nfi\n"
             f"touch {self._half}\n{create} -- --data-checksums\nrm {self._half}",
             title=create,
         )
