@@ -107,7 +107,8 @@ def test_tasks_that_outlast_the_time_are_named_and_nothing_is_stopped(old: Serve
     configure(old, NEW, timeout=10)
     old.ssh(f"touch {load.HOLD}")
     longer = "select count(*) from task_instance where task_id = 'longer' and state = 'running'"
-    wait_for(lambda: old.sql(longer) == "1", "the longer task", 60, 0.2)
+    # After a power cut there may be one more, which Airflow believes to run.
+    wait_for(lambda: old.sql(longer) != "0", "the longer task", 60, 0.2)
     done = old.cli("apply", "--yes")
     assert done.returncode == 1, done.end
     assert "tasks outlast drain_timeout, so nothing was stopped" in done.output
