@@ -24,7 +24,20 @@ LEASE = 60
 STATE = journal.STATE
 # Our lock may have been lost with its process or connection, and somebody else may be at work.
 LOCKED = """
-[ "$(cat {holder})" = {us} ] || {{ echo "the run lock was lost to $(cat {holder})"; exit; }}"""
+[ "$(cat {holder})" = {us} ] || {{
+  echo "mlops: the run lock was lost to $(cat {holder})" >&2
+  exit 1
+}}"""
+
+
+def busy(holder: str) -> str:
+    """Script: from here on the next run and the guard wait for this one.
+
+    Ends here when the run lock is no longer with `holder`, where that is not empty.
+    """
+    text = f"mkdir -p {RUN_DIR}; exec 9>>{RUN_DIR}/busy; flock -s 9"
+    us = sh(holder)
+    return text + (LOCKED.format(holder=f"{RUN_DIR}/holder", us=us) if holder else "")
 
 
 @dataclass(frozen=True)
@@ -90,10 +103,8 @@ class LaneRun:
         folder = LOG.rpartition("/")[0]
         first = journal.prelude(STATE) + journal.notes([Made("tree", folder)])
         log = f"mkdir -p {folder}; (umask 077; touch {LOG})"
-        busy = f"mkdir -p {RUN_DIR}; exec 9>{RUN_DIR}/busy; flock -s 9"
-        if self.holder:
-            busy += LOCKED.format(holder=f"{RUN_DIR}/holder", us=sh(self.holder))
-        return f"{first}\n{log}\n{busy}\nlane() {{\n{body}\n}}\nlane 2>&1 | tee -p -a {LOG}"
+        begin = f"exec 2>&1\n{first}\n{log}\n{busy(self.holder)}"
+        return f"{begin}\nlane() {{\n{body}\n}}\nlane | tee -p -a {LOG}"
 
     def _one(self, change: Change) -> str:
         notes = journal.notes(change.resource.makes())

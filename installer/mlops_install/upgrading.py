@@ -15,7 +15,6 @@ from mlops_install import plan as plans
 from mlops_install import progress as progresses
 from mlops_install.check import Check
 from mlops_install.context import Context
-from mlops_install.engine import RUN_DIR
 from mlops_install.errors import ApplyError, ConnectionLost, LockError, MlopsError
 from mlops_install.host import Host
 from mlops_install.progress import Timing
@@ -26,11 +25,6 @@ from mlops_install.upgrade import Upgrade
 
 OUTLAST = 3
 LOG = "/var/log/mlops/upgrade.log"
-LOST = """
-[ "$(cat {holder})" = {us} ] || {{
-  echo "mlops: the run lock went to $(cat {holder})" >&2
-  exit 1
-}}"""
 CHOICES = {"wait": "wait until they end", "stop": "stop them; they run again afterwards",
            "give-up": "give up; nothing was changed"}  # fmt: skip
 
@@ -49,11 +43,8 @@ class Steps:
 
     def command(self, *words: str, stdin: str = "") -> Result:
         """Run `mlops upgrade ...`, which a next run or the guard waits for."""
-        busy = f"exec 9>>{RUN_DIR}/busy; flock -s 9"
-        if self.holder:
-            busy += LOST.format(holder=f"{RUN_DIR}/holder", us=sh(self.holder))
         program = sh(PROGRAM, "upgrade", *words)
-        script = f"{busy}\n{program} < <({here(stdin.encode())})"
+        script = f"{engine.busy(self.holder)}\n{program} < <({here(stdin.encode())})"
         with contextlib.closing(self.server.open(script)) as session:
             lines = []
             for line in session.lines():

@@ -24,7 +24,7 @@ def server(tmp_path, monkeypatch):
     )
     program.chmod(0o755)
     (tmp_path / "answers").write_text("")
-    for module in (engine, runlock, upgrading):
+    for module in (engine, runlock):
         monkeypatch.setattr(module, "RUN_DIR", str(tmp_path))
     monkeypatch.setattr(upgrading, "PROGRAM", str(program))
     return tmp_path
@@ -95,6 +95,6 @@ def test_no_step_begins_when_the_run_lock_went_to_somebody_else(server):
     ours = upgrading.Steps(Here(), lambda: "give-up", "us since then")
     ours.must("commit")
     (server / "holder").write_text("the guard of an upgrade that goes back\n")
-    with pytest.raises(ApplyError, match="the run lock went to the guard of an upgrade"):
+    with pytest.raises(ApplyError, match="the run lock was lost to the guard of an upgrade"):
         ours.must("commit")
     assert words(server) == ["commit"]
