@@ -12,7 +12,7 @@ from mlops_install import journal
 from mlops_install.errors import ApplyError
 from mlops_install.host import Host
 from mlops_install.plan import Change, LaneChanges, Plan
-from mlops_install.probe import Answer, read
+from mlops_install.probe import Answer, read, script
 from mlops_install.resource import AnyResource, Made, differences
 from mlops_install.shell import sh
 
@@ -113,7 +113,7 @@ class LaneRun:
             f"printf '%s start\\n' {self.token}\n"
             f"(\nset -e -o pipefail\n{steps}\n) </dev/null 9>&-; rc=$?\n"
             f"printf '\\n%s steps %d\\n' {self.token} $rc; [ $rc = 0 ] || return\n"
-            f"(\n{change.resource.probe()}\n) </dev/null 9>&-; rc=$?\n"
+            f"(\n{script(change.resource)}\n) </dev/null 9>&-; rc=$?\n"
             f"printf '\\n%s end %d\\n' {self.token} $rc; read -r -t {LEASE} go || return"
         )
 

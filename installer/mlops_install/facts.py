@@ -30,8 +30,9 @@ if command -v ss >/dev/null; then
   ss -Hltnp '( sport = :80 or sport = :443 or ( sport ge :8080 and sport le :8082 ) )' |
     sed -n 's/^LISTEN *[0-9]* *[0-9]* *[^ ]*:\([0-9]*\) .*users:(("\([^"]*\)".*/port_\1=\2/p'
 fi
-if command -v psql >/dev/null && [ -S /run/postgresql/.s.PGSQL.5432 ]; then
-  runuser -u postgres -- psql -XAtq -F '' -c "select 'database=' || count(*) from pg_database
+psql=$(ls /usr/lib/postgresql/*/bin/psql 2>/dev/null | tail -n 1)
+if [ -n "$psql" ] && [ -S /run/postgresql/.s.PGSQL.5432 ]; then
+  runuser -u postgres -- "$psql" -XAtq -F '' -c "select 'database=' || count(*) from pg_database
       where datname = 'airflow'" -c "select 'role=1', E'\ndatabase_mark='
       || coalesce(shobj_description(oid, 'pg_authid'), '') from pg_roles
       where rolname = 'airflow'" -c '\connect airflow' \

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mlops_install.host import Host
-from mlops_install.probe import Answer, ask, read
+from mlops_install.probe import Answer, ask, read, states
 from mlops_install.resource import AnyResource, Difference, Step, differences
 
 
@@ -72,7 +72,7 @@ def make_plan(host: Host, stages: Sequence[Stage]) -> Plan:
     """Compare everything with what is wanted: one round trip, two when texts differ."""
     resources = [r for stage in stages for lane in stage.lanes for r in lane.resources]
     _refuse_twins(resources)
-    answers = ask(host, [resource.probe() for resource in resources])
+    answers = states(host, resources)
     changes = [_change(r, a) for r, a in zip(resources, answers, strict=True)]
     changes = _with_texts(host, changes)
     found = {c.resource.name: c for c in changes if c}

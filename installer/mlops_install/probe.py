@@ -4,6 +4,8 @@ import secrets
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from mlops_install import entries
+from mlops_install.entries import At
 from mlops_install.errors import HostError
 from mlops_install.host import Host
 from mlops_install.resource import ABSENT, AnyResource
@@ -18,6 +20,27 @@ class Answer:
     text: str
     code: int
     error: str
+
+
+def states(host: Host, resources: Sequence[AnyResource]) -> list[Answer]:
+    """What the probes answer, in one round trip and in the same order."""
+    questions = [resource.probe() for resource in resources]
+    paths = [question for question in questions if isinstance(question, At)]
+    together = ask(host, [entries.script(paths), *(q for q in questions if isinstance(q, str))])
+    if together[0].code != 0:
+        raise HostError("cannot find out what is at the paths", detail=together[0].error)
+    found = entries.by_path(together[0].text)
+    others = iter(together[1:])
+    return [
+        Answer(found.get(q.path, ""), 0, "") if isinstance(q, At) else next(others)
+        for q in questions
+    ]
+
+
+def script(resource: AnyResource) -> str:
+    """The probe of one resource as shell text."""
+    question = resource.probe()
+    return question.shell() if isinstance(question, At) else question
 
 
 def ask(host: Host, scripts: Sequence[str]) -> list[Answer]:

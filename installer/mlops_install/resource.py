@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from typing import Any, Generic, TypeVar
 
+from mlops_install.entries import At
 from mlops_install.shell import here, sh
 
 ABSENT = 3
@@ -89,8 +90,11 @@ class Resource(ABC, Generic[S]):
         """What is wanted; None when it shall not be there."""
 
     @abstractmethod
-    def probe(self) -> str:
-        """Read-only shell text that prints the present state, or exits with `ABSENT`."""
+    def probe(self) -> str | At:
+        """Read-only shell text that prints the present state, or exits with `ABSENT`.
+
+        Or a path, where what is at it is the whole state.
+        """
 
     @abstractmethod
     def parse(self, answer: str) -> S | None:

@@ -10,7 +10,7 @@ from mlops_install.errors import ConfigError, PreflightError
 from mlops_install.lock import environment, stamp
 from mlops_install.lock.project import Model
 from mlops_install.plan import Plan, _change, _lanes
-from mlops_install.probe import Answer
+from mlops_install.probe import Answer, script
 from mlops_install.resource import ABSENT, differences
 from mlops_install.resources.airflow import Contents
 from mlops_install.resources.tree import Content
@@ -55,7 +55,7 @@ def test_names_are_unique():
 
 def test_a_probe_never_starts_airflow():
     for resource in resources(make()):
-        commands = [line.split("|")[0].split()[:1] for line in resource.probe().splitlines()]
+        commands = [line.split("|")[0].split()[:1] for line in script(resource).splitlines()]
         assert not [c for c in commands if c and c[0].rpartition("/")[2] in ("airflow", "python")]
 
 

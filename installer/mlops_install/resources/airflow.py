@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from mlops_install.resource import ABSENT, Resource, Run, Step
-from mlops_install.resources.postgres import SOCKET, ask_sql
+from mlops_install.resources.postgres import CLIENT, ask_sql
 from mlops_install.shell import as_user, here, sh
 
 ANSWERED = "/var/lib/mlops/answered"  # not in /run: a reboot leaves nothing to do
@@ -68,10 +68,8 @@ class Contents(Resource[ContentsState]):
     def probe(self) -> str:
         psql = as_user("postgres", "psql", "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1")
         query = STATE_SQL.format(MARK=MARK, pools=", ".join(f"'{p}'" for p in (*self.pools, "")))
-        return (
-            f"command -v psql >/dev/null && [ -S {SOCKET} ] || exit {ABSENT}\n"
-            f"{psql} -d airflow <<'SQL' || {{ [ $? = 2 ] && exit {ABSENT}; }}\n{query}SQL"
-        )
+        absent = f"{{ [ $? = 2 ] && exit {ABSENT}; }}"
+        return f"{CLIENT}{psql} -d airflow <<'SQL' || {absent}\n{query}SQL"
 
     def parse(self, answer: str) -> ContentsState | None:
         rows = [line.split("|") for line in answer.splitlines() if "|" in line]

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from mlops_install.digest import digest
-from mlops_install.resource import ABSENT, Made, Put, Resource, Run, Step
+from mlops_install.entries import At, Entry, entry
+from mlops_install.resource import Made, Put, Resource, Run, Step
 from mlops_install.shell import sh
 
 MASK = "(secret)"
@@ -17,6 +18,11 @@ class Access:
     mode: str
     owner: str
     group: str
+
+
+def access(found: Entry) -> Access:
+    """The rights of what is there."""
+    return Access(found.mode, found.owner, found.group)
 
 
 @dataclass(frozen=True)
@@ -48,13 +54,12 @@ class File(Resource[FileState]):
         access = Access(f"{self.mode:04o}", self.owner, self.group)
         return FileState(digest(self.content), access) if self.present else None
 
-    def probe(self) -> str:
-        path = sh(self.path)
-        return f"test -f {path} || exit {ABSENT}\nstat -c '%04a %U %G' {path}\nsha256sum < {path}"
+    def probe(self) -> At:
+        return At(self.path, content=True)
 
-    def parse(self, answer: str) -> FileState:
-        mode, owner, group, sha256, _ = answer.split()
-        return FileState(sha256, Access(mode, owner, group))
+    def parse(self, answer: str) -> FileState | None:
+        found = entry(answer)
+        return FileState(found.sha256, access(found)) if found and found.kind == "f" else None
 
     def change(self, current: FileState | None) -> Iterator[Step]:
         if self.present:
@@ -93,11 +98,12 @@ class Directory(Resource[Access]):
     def desired(self) -> Access:
         return Access(f"{self.mode:04o}", self.owner, self.group)
 
-    def probe(self) -> str:
-        return f"test -d {sh(self.path)} || exit {ABSENT}\nstat -c '%04a %U %G' {sh(self.path)}"
+    def probe(self) -> At:
+        return At(self.path)
 
-    def parse(self, answer: str) -> Access:
-        return Access(*answer.split())
+    def parse(self, answer: str) -> Access | None:
+        found = entry(answer)
+        return access(found) if found and found.kind == "d" else None
 
     def makes(self) -> tuple[Made, ...]:
         return (Made("tree" if self.whole else "directory", self.path),)
@@ -132,11 +138,12 @@ class Link(Resource[LinkState]):
     def desired(self) -> LinkState | None:
         return LinkState(self.target) if self.present else None
 
-    def probe(self) -> str:
-        return f"readlink {sh(self.path)} || exit {ABSENT}"
+    def probe(self) -> At:
+        return At(self.path)
 
-    def parse(self, answer: str) -> LinkState:
-        return LinkState(answer.strip())
+    def parse(self, answer: str) -> LinkState | None:
+        found = entry(answer)
+        return LinkState(found.target) if found and found.target else None
 
     def makes(self) -> tuple[Made, ...]:
         return (Made("link", self.path),) if self.present else ()
@@ -156,5 +163,5 @@ class Link(Resource[LinkState]):
 class FirstLink(Link):
     """A link that is made once; where it points afterwards is somebody else's business."""
 
-    def probe(self) -> str:
-        return f"test -L {sh(self.path)} || exit {ABSENT}\necho {sh(self.target)}"
+    def parse(self, answer: str) -> LinkState | None:
+        return super().parse(answer) and LinkState(self.target)

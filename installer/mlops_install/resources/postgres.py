@@ -7,6 +7,11 @@ from mlops_install.resource import ABSENT, Made, Resource, Run, Step
 from mlops_install.shell import as_user, sh
 
 SOCKET = "/run/postgresql/.s.PGSQL.5432"
+# Debian's psql is a wrapper in Perl that finds a version; starting it takes longer than to ask.
+CLIENT = f"""\
+for bin in /usr/lib/postgresql/*/bin; do [ ! -x "$bin/psql" ] || PATH=$bin:$PATH; done
+command -v psql >/dev/null && [ -S {SOCKET} ] || exit {ABSENT}
+"""
 MARK = "mlops-install"
 """Comment by which a role is known to be ours."""
 
@@ -21,7 +26,7 @@ def sql(*statements: str, user: str = "postgres", database: str = "postgres") ->
 def ask_sql(query: str, user: str = "postgres", database: str = "postgres") -> str:
     """A probe: absent while there is no server, or when the query has no row."""
     return (
-        f"command -v psql >/dev/null && [ -S {SOCKET} ] || exit {ABSENT}\n"
+        f"{CLIENT}"
         f"rows=$({sql(query, user=user, database=database)}) || exit\n"
         f'[ -n "$rows" ] || exit {ABSENT}\nprintf "%s\\n" "$rows"'
     )

@@ -3,8 +3,9 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from mlops_install.resource import ABSENT, Made, Resource, Run, Step
-from mlops_install.resources.file import Access
+from mlops_install.entries import At, entry
+from mlops_install.resource import Made, Resource, Run, Step
+from mlops_install.resources.file import Access, access
 from mlops_install.shell import sh
 
 MADE = "/var/lib/mlops/made"
@@ -25,11 +26,12 @@ class Secret(Resource[Access]):
     def desired(self) -> Access:
         return Access("0600", "root", "root")
 
-    def probe(self) -> str:
-        return f"test -s {sh(self.path)} || exit {ABSENT}\nstat -c '%04a %U %G' {sh(self.path)}"
+    def probe(self) -> At:
+        return At(self.path)
 
-    def parse(self, answer: str) -> Access:
-        return Access(*answer.split())
+    def parse(self, answer: str) -> Access | None:
+        found = entry(answer)
+        return access(found) if found and found.size else None
 
     def makes(self) -> tuple[Made, ...]:
         return (Made("file", self.path),)
