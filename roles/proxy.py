@@ -40,7 +40,11 @@ def site(context: Context) -> Iterator[AnyResource]:
     yield UnitFile(
         "/etc/systemd/system/nginx.service.d/mlops.conf",
         render(
-            "proxy/nginx-inputs.conf", inputs=inputs(context), note=NOTE, certificate=CERTIFICATE
+            "proxy/nginx-inputs.conf",
+            inputs=inputs(context),
+            note=NOTE,
+            certificate=CERTIFICATE,
+            https_port=context.config.proxy.https_port,
         ),
     )
     yield Services("of the proxy", {"nginx.service": inputs(context)}, reload=True)
@@ -57,6 +61,8 @@ def _site(context: Context, inputs: str) -> str:
     return render(
         "proxy/mlops.conf",
         base_url=context.base_url,
+        https_port=context.config.proxy.https_port,
+        http_port=context.config.proxy.http_port,
         certificate=CERTIFICATE,
         certificate_key=KEY,
         services="/etc/mlops/services",

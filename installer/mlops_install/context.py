@@ -129,8 +129,16 @@ class Context:
     @property
     def base_url(self) -> str:
         """Where people find Airflow."""
+        return self._url("https", self.config.proxy.https_port, 443)
+
+    @property
+    def http_url(self) -> str:
+        """Where they are sent on from."""
+        return self._url("http", self.config.proxy.http_port, 80)
+
+    def _url(self, scheme: str, port: int, default: int) -> str:
         name = f"[{self.server_name}]" if ":" in self.server_name else self.server_name
-        return f"https://{name}"
+        return f"{scheme}://{name}" + (f":{port}" if port != default else "")
 
 
 def make(config: Config, facts: Facts, read: Given, reached: str) -> Context:

@@ -27,7 +27,7 @@ say time_daemon "$(dpkg-query -W -f '${db:Status-Status} ${Package}\n' chrony nt
   2>/dev/null | awk '$1 == "installed" {print $2; exit}')"
 say last_run "$(cat /var/lib/mlops/last_run 2>/dev/null)"
 if command -v ss >/dev/null; then
-  ss -Hltnp '( sport = :80 or sport = :443 or ( sport ge :8080 and sport le :8082 ) )' |
+  ss -Hltnp |
     sed -n 's/^LISTEN *[0-9]* *[0-9]* *[^ ]*:\([0-9]*\) .*users:(("\([^"]*\)".*/port_\1=\2/p'
 fi
 psql=$(ls /usr/lib/postgresql/*/bin/psql 2>/dev/null | tail -n 1)

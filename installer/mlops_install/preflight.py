@@ -1,12 +1,13 @@
 """Is this a server that we can and may provision? Asked before anything is planned."""
 
+import re
 from collections.abc import Iterator
 
 from mlops_install.errors import PreflightError
 from mlops_install.facts import Facts
 from mlops_install.resources.apiserver import SLOTS
 from mlops_install.resources.postgres import MARK
-from mlops_install.settings import Config
+from mlops_install.settings import Config, Proxy
 
 SUPPORTED = {("debian", "12"), ("debian", "13"), ("ubuntu", "24.04")}
 MIN_MEMORY_MB = 1900
@@ -29,7 +30,7 @@ def check(config: Config, facts: Facts) -> None:
 def _problems(config: Config, facts: Facts) -> Iterator[tuple[str, str]]:
     yield from _system(facts)
     yield from _size(facts)
-    yield from _taken(facts)
+    yield from _taken(config.proxy, facts)
     yield from _database(config, facts)
 
 
@@ -52,12 +53,14 @@ def _size(facts: Facts) -> Iterator[tuple[str, str]]:
             yield f"{free} MiB free at {name}, {MIN_DISK_MB} needed", f"make room at {name}"
 
 
-def _taken(facts: Facts) -> Iterator[tuple[str, str]]:
+def _taken(wanted: Proxy, facts: Facts) -> Iterator[tuple[str, str]]:
     web, api = {"nginx"}, {"gunicorn", "airflow", "python", "python3"}
-    ours = {80: web, 443: web, 8080: web | api, **dict.fromkeys(SLOTS.values(), api)}
+    settings = {wanted.http_port: "http_port", wanted.https_port: "https_port"}
+    ours = {**dict.fromkeys(settings, web), 8080: web | api, **dict.fromkeys(SLOTS.values(), api)}
     for port, program in facts.ports.items():
-        if not facts.installed or program.split(":")[0].split()[0] not in ours.get(port, set()):
-            yield f"port {port} is taken by {program}", f"stop {program}, or move it"
+        if port in ours and not (facts.installed and re.split("[: ]", program)[0] in ours[port]):
+            other = f", or set another {settings[port]} in [proxy]" if port in settings else ""
+            yield f"port {port} is taken by {program}", f"stop {program}, or move it{other}"
 
 
 def _database(config: Config, facts: Facts) -> Iterator[tuple[str, str]]:

@@ -176,6 +176,9 @@ class Airflow(Section):
     )
 
 
+LOOPBACK_PORTS = frozenset({8080, 8081, 8082, 8793, 8794, *range(8974, 8982)})
+
+
 class Proxy(Section):
     """nginx in front of Airflow: HTTPS."""
 
@@ -186,6 +189,8 @@ class Proxy(Section):
         " the first time.",
         examples=["ml.example.org"],
     )
+    https_port: int = Field(443, ge=1, le=65535, description="Port of the URL.")
+    http_port: int = Field(80, ge=1, le=65535, description="Port that sends browsers on to HTTPS.")
     certificate: str | None = Field(
         None,
         description="Certificate chain (PEM) on this side. Default: self-signed, made on the"
@@ -202,6 +207,14 @@ class Proxy(Section):
     def _both_or_none(self) -> "Proxy":
         if (self.certificate is None) != (self.certificate_key is None):
             raise ValueError("certificate and certificate_key go together")
+        return self
+
+    @model_validator(mode="after")
+    def _free_ports(self) -> "Proxy":
+        if self.http_port == self.https_port:
+            raise ValueError(f"http_port and https_port are both {self.http_port}")
+        if used := {self.http_port, self.https_port} & LOOPBACK_PORTS:
+            raise ValueError(f"port {min(used)} is used between the services on the server itself")
         return self
 
 

@@ -1,5 +1,6 @@
 """A client that never stops asking: what people would notice of a restart."""
 
+import contextlib
 import http.client
 import json
 import ssl
@@ -25,10 +26,12 @@ class Probe:
 
     They are in turn a call without login, the login page, the health of Airflow, and a POST, which
     no proxy may repeat. `failures` are those not answered by 200 in 10 s, and those that know of
-    no scheduler with a fresh heartbeat; `ends` the ends of the others, in seconds.
+    no scheduler with a fresh heartbeat; `ends` the ends of the others, in seconds. Where one of the
+    `ports` refuses a connection the next one is asked.
     """
 
     server: Server
+    ports: tuple[int, ...] = (443,)
     asked: int = 0
     failures: list[str] = field(default_factory=list)
     ends: list[float] = field(default_factory=list)
@@ -73,9 +76,7 @@ class Probe:
             self._stop.wait(max(0, begin + EVERY - time.monotonic()))
 
     def _ask(self, method: str, path: str, body: str | None, headers: dict[str, str]) -> None:
-        client = http.client.HTTPSConnection(
-            self.server.box.address, timeout=10, context=self._trust
-        )
+        client = self._connected()
         try:
             client.request(method, path, body, headers)
             answer = client.getresponse()
@@ -84,6 +85,20 @@ class Probe:
             assert path != HEALTH or _age(answer, json.loads(said)) < FRESH, said
         finally:
             client.close()
+
+    def _connected(self) -> http.client.HTTPSConnection:
+        *others, last = self.ports
+        for port in others:
+            with contextlib.suppress(ConnectionRefusedError):
+                return self._connect(port)
+        return self._connect(last)
+
+    def _connect(self, port: int) -> http.client.HTTPSConnection:
+        client = http.client.HTTPSConnection(
+            self.server.box.address, port, timeout=10, context=self._trust
+        )
+        client.connect()
+        return client
 
     @property
     def gap(self) -> float:

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 import pytest
 from probe import Probe
 from server import Server, answers, wait_for
+from test_provision import open_ports
 from test_tasks import assert_ran_once
 
 pytestmark = [
@@ -104,6 +105,22 @@ def test_the_number_of_schedulers_follows_the_config(tasks: Server) -> None:
         gone = "select hostname from job where job_type = 'SchedulerJob' and state = 'running'"
         assert tasks.sql(gone) == "scheduler-1.localhost"
     probe.assert_unnoticed()
+
+
+def test_another_port_keeps_people_and_tasks(tasks: Server) -> None:
+    """Links in logs and mails have the port in them, so all of Airflow reads it."""
+    nap, before = tasks.nap(20).started(), running(tasks)
+    airflow = {unit for unit in before if unit.startswith("airflow-")} | SLOTS
+    ports = "[proxy]\nhttps_port = 8443\nhttp_port = 8088\n\n[airflow]"
+    with Probe(tasks, (443, 8443)) as probe, changed(tasks, "[airflow]", ports):
+        tasks.apply()
+        assert touched(tasks, before) == airflow
+        assert open_ports(tasks.box.address) == [22, 8088, 8443]
+        verified = tasks.cli("verify")
+        assert verified.returncode == 0, verified.end
+        assert f"{tasks.url}:8443" in tasks.cli("status").stdout
+    probe.assert_unnoticed()
+    assert_ran_once(nap)
 
 
 @pytest.mark.parametrize("both", ["running", "stopped"])

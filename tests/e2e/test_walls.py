@@ -23,6 +23,16 @@ python_index_user = "mlops"
 python_index_password = {{ env = "WALLS_INDEX" }}
 apt_mirror = "{mirror}"
 apt_security_mirror = "{security}"
+
+[proxy]
+https_port = 8443
+http_port = 8088
+"""
+# The usual ports are somebody else's.
+OTHERS = """\
+systemd-run -q --unit=others perl -e 'use IO::Socket::INET;
+  @s = map IO::Socket::INET->new(LocalPort => $_, Listen => 1, ReuseAddr => 1) || die, 80, 443;
+  sleep'
 """
 
 
@@ -50,11 +60,14 @@ def walled(boxes_here: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_a_server_behind_walls_is_provisioned_and_no_password_is_left_about(walled):
+    walled.ssh(OTHERS)
     done = walled.cli("apply", "--yes")
     assert done.returncode == 0, done.end
     assert "checks ok" in done.output
     assert any("InRelease" in line for line in walled.proxy.seen)
     assert any("apache-airflow" in line for line in walled.index.seen)
+    assert f"{walled.url}:8443" in done.stderr
+    assert walled.ssh("systemctl is-active others") == "active"
     again = walled.cli("plan")
     assert again.returncode == 0, again.end
     shown = done.output + again.output + walled.ssh("journalctl --no-pager")

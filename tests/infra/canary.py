@@ -34,7 +34,7 @@ class Here(http.client.HTTPSConnection):
     """To the name in the URL, but at this machine: the name may not resolve here."""
 
     def connect(self):
-        plain = socket.create_connection(("127.0.0.1", 443), self.timeout)
+        plain = socket.create_connection(("127.0.0.1", self.port), self.timeout)
         self.sock = CONTEXT.wrap_socket(plain, server_hostname=self.host)
 
 

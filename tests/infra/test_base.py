@@ -39,14 +39,15 @@ def test_secrets_are_for_root_only(host, name):
     assert host.file("/etc/mlops/secrets").mode == 0o700, "others may enter /etc/mlops/secrets"
 
 
-def test_only_the_proxy_listens_on_the_network(host):
+def test_only_the_proxy_listens_on_the_network(host, context):
     ours = {str(host.user(name).uid) for name in ("airflow", "postgres")}
     lines = [re.split(r"\s+", line) for line in host.run("ss -Hltune").stdout.splitlines()]
     outside = [words for words in lines if not re.match(r"(127\.|\[::1\]|\[::ffff:127)", words[4])]
     seen = {w[4] for w in outside if {x[4:] for x in w if x.startswith("uid:")} & ours}
     assert not seen, f"open to the network: {', '.join(sorted(seen))}"
     ports = {words[4].rpartition(":")[2] for words in outside}
-    assert ports >= {"80", "443"}, "nginx does not listen on 80 and 443"
+    wanted = {str(context.config.proxy.http_port), str(context.config.proxy.https_port)}
+    assert ports >= wanted, f"nginx does not listen on {' and '.join(sorted(wanted))}"
 
 
 def test_the_disk_has_room(host):

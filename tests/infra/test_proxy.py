@@ -27,7 +27,7 @@ def test_nginx_runs_and_its_config_is_right(host):
 
 
 def test_http_leads_to_https(host, context):
-    code, target = curl(host, f"http://{context.server_name}/")
+    code, target = curl(host, f"{context.http_url}/")
     assert (code, target) == (301, f"{context.base_url}/"), f"HTTP answers {code} {target}"
 
 

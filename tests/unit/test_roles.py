@@ -15,6 +15,7 @@ from mlops_install.resource import ABSENT, differences
 from mlops_install.resources.airflow import Contents
 from mlops_install.resources.tree import Content
 from mlops_install.roles import stages
+from mlops_install.roles.proxy import SITE
 from mlops_install.settings import Config
 from mlops_server.layout import ModelOptions, lock_hash
 from pydantic import SecretStr
@@ -189,10 +190,51 @@ def test_numbers_of_the_config_win():
         ("", "https://192.0.2.7"),
         ("[proxy]\nserver_name = 'ml.example.org'\n", "https://ml.example.org"),
         ("[proxy]\nserver_name = '2001:db8::1'\n", "https://[2001:db8::1]"),
+        ("[proxy]\nhttps_port = 8443\n", "https://192.0.2.7:8443"),
     ],
 )
 def test_the_url(config, url):
     assert make(config).base_url == url
+
+
+OTHER_PORTS = "[proxy]\nhttps_port = 8443\nhttp_port = 8088\n"
+
+
+def test_a_taken_port_is_told_with_its_setting():
+    facts = server(port_443="apache2", port_80="apache2", port_22="sshd", port_9000="theirs")
+    with pytest.raises(PreflightError) as caught:
+        preflight.check(Config(), facts)
+    assert "set another https_port in [proxy]" in caught.value.fix
+    assert "set another http_port in [proxy]" in caught.value.fix
+    assert "22" not in caught.value.detail
+    preflight.check(parse(OTHER_PORTS, "mlops.toml"), facts)
+    with pytest.raises(PreflightError, match="port 8443 is taken by caddy"):
+        preflight.check(parse(OTHER_PORTS, "mlops.toml"), server(port_8443="caddy"))
+
+
+@pytest.mark.parametrize(
+    ("proxy", "says"),
+    [
+        ("https_port = 8080", "port 8080 is used between the services on the server itself"),
+        ("http_port = 443", "http_port and https_port are both 443"),
+        ("http_port = 0", "http_port"),
+    ],
+)
+def test_ports_that_cannot_be_are_refused(proxy, says):
+    with pytest.raises(ConfigError) as caught:
+        parse(f"[proxy]\n{proxy}\n", "mlops.toml")
+    assert says in caught.value.message
+
+
+def test_browsers_keep_http_to_a_host_whose_https_has_another_port():
+    """Strict-Transport-Security holds for all ports of a host, so also for other people's."""
+
+    def site(config):
+        return next(r.content for r in resources(make(config)) if r.name == f"file {SITE}")
+
+    assert "Strict-Transport-Security" in site("")
+    assert "Strict-Transport-Security" not in site(OTHER_PORTS)
+    assert "listen [::]:8443 ssl" in site(OTHER_PORTS)
 
 
 # --- models -------------------------------------------------------------------------------
