@@ -131,10 +131,14 @@ def test_plan_names_the_upgrade(old: Server) -> None:
 
 
 def test_an_upgrade_loses_nothing(old: Server) -> None:
-    before = load.remember(old)
+    before, generations = load.remember(old), "/opt/mlops/airflow"
+    old.ssh(f"mkdir {generations}/older; touch -d 2020-01-01 {generations}/older/.ready")
+    was = old.ssh(f"readlink {generations}/current")
     configure(old, NEW)
     done: Done = old.cli("apply", "--yes")
     assert done.returncode == 0, done.end
+    kept = {was, old.ssh(f"readlink {generations}/current")}
+    assert set(old.ssh(f"ls -d {generations}/*").split()) == {*kept, f"{generations}/current"}
     assert "is in force; down for" in done.output
     print("\n" + next(line for line in done.output.splitlines() if "down for" in line))
     count = len(load.lines(old))

@@ -19,7 +19,7 @@ from mlops_install.resources.airflow import Contents
 from mlops_install.roles import stages
 from mlops_server.errors import EnvError
 from mlops_server.layout import Layout
-from mlops_server.upgrade import drain, files, guard, steps, tasks
+from mlops_server.upgrade import drain, files, generations, guard, steps, tasks
 from mlops_server.upgrade.state import Log, State, Store
 from samples import FACTS
 
@@ -262,6 +262,45 @@ def test_the_version_in_force_is_in_its_generation(layout):
         "aiohttp==1.0 \\\n    --hash=sha256:00\napache-airflow==3.2.2 \\\n    --hash=sha256:00\n",
     )
     assert drain.version(layout) == "3.2.2"
+
+
+def generation(layout, name, made):
+    """A generation that was finished so many seconds after 2020."""
+    mark = put(layout, f"opt/mlops/airflow/{name}/.ready")
+    put(layout, f"opt/mlops/airflow/{name}/lib/airflow.py")
+    os.utime(mark, (1577836800 + made,) * 2)
+    return mark.parent
+
+
+def switch(layout, name):
+    current = layout.root / "opt/mlops/airflow/current"
+    current.unlink(missing_ok=True)
+    current.symlink_to(layout.root / "opt/mlops/airflow" / name)
+
+
+def test_generations_that_nothing_goes_back_to_are_removed(layout):
+    store, said = Store(layout), []
+    store.previous.mkdir(parents=True)
+    first, second, third, newer = (generation(layout, name, n) for n, name in enumerate("abcd"))
+    switch(layout, "b")
+    files.save(layout.root, store.previous / "files.tar")
+    switch(layout, "c")
+    with (second / "lib/airflow.py").open():
+        generations.clean(store, said.append)
+    assert not first.exists()
+    assert second.exists(), "a rollback goes back to it"
+    assert third.exists()
+    assert newer.exists(), "an upgrade to it may be on its way"
+    assert said == [f"removed {first}, which nothing goes back to"]
+    (store.previous / "files.tar").unlink()
+    with (second / "lib/airflow.py").open():
+        generations.clean(store, said.append)
+    assert second.exists(), "it is in use"
+    rubbish = generation(layout, ".rubbish-x", 9)
+    generations.clean(store, said.append)
+    assert not second.exists()
+    assert not rubbish.exists(), "what a power cut left"
+    assert sorted(p.name for p in third.parent.iterdir()) == ["c", "current", "d"]
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(7, "7 s"), (61, "1 min 1 s"), (7260, "2 h 1 min")])

@@ -90,7 +90,7 @@ def _commit(options: argparse.Namespace, layout: Layout, user: str | None) -> No
 
 
 def _note(options: argparse.Namespace, layout: Layout, user: str | None) -> None:
-    steps.note(layout, options.to)
+    steps.note(layout, options.to, Log(layout, "note", _say))
 
 
 def _previous(options: argparse.Namespace, layout: Layout, user: str | None) -> None:

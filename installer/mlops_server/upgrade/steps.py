@@ -9,7 +9,7 @@ from dataclasses import asdict
 from mlops_server import database
 from mlops_server.errors import EnvError
 from mlops_server.layout import Layout
-from mlops_server.upgrade import drain, files, services, tasks
+from mlops_server.upgrade import drain, files, generations, services, tasks
 from mlops_server.upgrade.state import Say, State, Store, write
 
 BEFORE, FAILED = "airflow_before", "airflow_failed"
@@ -93,6 +93,7 @@ def commit(layout: Layout, say: Say) -> None:
     state.phase = "committing"
     store.save(state)
     committed(store, state, say)
+    generations.clean(store, say)
 
 
 def committed(store: Store, state: State, say: Say) -> None:
@@ -113,7 +114,7 @@ def committed(store: Store, state: State, say: Say) -> None:
     store.end(state, "done", f"Airflow {state.old} became {state.new}")
 
 
-def note(layout: Layout, new: str) -> None:
+def note(layout: Layout, new: str, say: Say) -> None:
     """Note a rolling upgrade, which leaves the database as it is, for `rollback airflow`."""
     store = Store(layout)
     store.previous.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -125,3 +126,4 @@ def note(layout: Layout, new: str) -> None:
         (store.previous / name).unlink(missing_ok=True)
     write(store.previous / "about.json", asdict(state) | {"schema": False, "runs": tasks.runs()})
     os.sync()
+    generations.clean(store, say)
