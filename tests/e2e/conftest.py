@@ -28,15 +28,37 @@ SHARES = re.compile(r"^def test_\w+\([^)]*\b(provisioned|tasks)\b", re.MULTILINE
 os.environ["CHAOS_SEED"] = os.environ.get("CHAOS_SEED") or str(random.randrange(10**6))
 
 
-class Scheduling(LoadScopeScheduling):  # type: ignore[misc]
-    """Side by side (-n 2): the tests of a file stay together, and so do those that share a server.
+# What takes longest begins first, so that no process waits long for the other's last file.
+LONGEST = ("shared", *(f"test_{name}.py" for name in (
+    "interrupted", "pull", "models", "backup", "upgrade", "starter", "uninstall", "vagrant",
+    "walls", "services", "versions", "wheel",
+)))  # fmt: skip
 
-    xdist's own loadgroup has no effect with pytest 9.2.
-    """
+
+def scope(path: Path) -> str:
+    """What the tests of a file stay together with: each other, or all that share a server."""
+    return "shared" if SHARES.search(path.read_text()) else path.name
+
+
+def turn(path: Path) -> int:
+    found = scope(path)
+    return LONGEST.index(found) if found in LONGEST else len(LONGEST)
+
+
+class Scheduling(LoadScopeScheduling):  # type: ignore[misc]
+    """Side by side (-n 2). xdist's own loadgroup has no effect with pytest 9.2."""
 
     def _split_scope(self, nodeid: str) -> str:
-        path = ROOT / nodeid.partition("::")[0]
-        return "shared" if SHARES.search(path.read_text()) else path.name
+        return scope(ROOT / nodeid.partition("::")[0])
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.option.loadscopereorder = False
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    turns = {path: turn(path) for path in {item.path for item in items}}
+    items.sort(key=lambda item: turns[item.path])
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> Scheduling:

@@ -246,8 +246,13 @@ class TestStopping:
     def test_down_leaves_nothing(self, spare: str) -> None:
         target = box.up(spare, ephemeral=True)
         assert traces(target)
+        others = set(box.RUBBISH.glob("*"))
         box.down(spare)
         assert traces(target) == []
+        deadline = time.monotonic() + 60
+        while set(box.RUBBISH.glob("*")) - others:  # its files go afterwards
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
         box.down(spare)
         with pytest.raises(BoxError, match=spare):
             box.find(spare)
