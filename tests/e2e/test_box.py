@@ -249,7 +249,7 @@ class TestStopping:
         others = set(box.RUBBISH.glob("*"))
         box.down(spare)
         assert traces(target) == []
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 300
         while set(box.RUBBISH.glob("*")) - others:  # its files go afterwards
             assert time.monotonic() < deadline
             time.sleep(0.2)
