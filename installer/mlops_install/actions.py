@@ -210,10 +210,13 @@ def _carry_out(
         runlock.held(steps.server, context.facts.last_run, report.say) as us,
         progresses.progress(len(planned.changes)) as progress,
     ):
+        held = replace(steps, holder=us)
         engine.carry_out(steps.server, first, progress, us)
         if upgrade:
-            replace(steps, holder=us).must("note", "--to", upgrade.new)
+            held.must("note", "--to", upgrade.new)
         engine.carry_out(steps.server, rest, progress, us)
+        if upgrade:
+            held.clean()
     return progress.timings
 
 

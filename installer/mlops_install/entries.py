@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from mlops_install.shell import sh
 
 FORMAT = r"%p\t%Y %04m %u %g %s %l\n"
-ABSENCE = "-e ': No such file or directory$' -e ': Not a directory$' -e ': Is a directory$'"
-"""What find and sha256sum may say; anything else is an error, never read as absence."""
+ABSENCE = "-e ': No such file or directory$' -e ': Not a directory$'"
+"""What find and sha256sum may say in the locale C; anything else is an error, never absence."""
 SUM = 64
 """Hex digits of a SHA-256; `sha256sum` prints two more characters before the path."""
 
@@ -46,9 +46,10 @@ def script(questions: Sequence[At]) -> str:
         return "true"
     paths = sh(*dict.fromkeys(q.path for q in questions))
     files = sh(*dict.fromkeys(q.path for q in questions if q.content))
-    sums = f"sha256sum {files}; " if files else ""
+    sums = f"find {files} -maxdepth 0 -xtype f -print0 | xargs -0r sha256sum; " if files else ""
     return (
-        f"exec 3>&1\nerrors=$({{ find {paths} -maxdepth 0 -printf '{FORMAT}'; {sums}}} 2>&1 >&3 |"
+        f"export LC_ALL=C; exec 3>&1\n"
+        f"errors=$({{ find {paths} -maxdepth 0 -printf '{FORMAT}'; {sums}}} 2>&1 >&3 |"
         f" grep -v {ABSENCE})\n"
         '[ -z "$errors" ] || { echo "$errors" >&2; exit 1; }'
     )
@@ -66,10 +67,11 @@ def by_path(answer: str) -> dict[str, str]:
 
 def entry(answer: str) -> Entry | None:
     """The entry in the answer about one path; None when nothing is there."""
-    lines = [line for line in answer.splitlines() if line]
-    if not lines:
+    lines = answer.splitlines()
+    described = next((line for line in lines if "\t" in line), "")
+    if not described:  # or it came between the two commands
         return None
-    described, *sums = lines
+    sums = [line for line in lines if line and line != described]
     _, _, words = described.partition("\t")
     kind, mode, owner, group, size, target = words.split(" ", 5)
     return Entry(kind, mode, owner, group, int(size), target, sums[0][:SUM] if sums else "")

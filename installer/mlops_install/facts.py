@@ -31,6 +31,7 @@ if command -v ss >/dev/null; then
     sed -n 's/^LISTEN *[0-9]* *[0-9]* *[^ ]*:\([0-9]*\) .*users:(("\([^"]*\)".*/port_\1=\2/p'
 fi
 psql=$(ls /usr/lib/postgresql/*/bin/psql 2>/dev/null | tail -n 1)
+psql=${psql:-$(command -v psql)}
 if [ -n "$psql" ] && [ -S /run/postgresql/.s.PGSQL.5432 ]; then
   runuser -u postgres -- "$psql" -XAtq -F '' -c "select 'database=' || count(*) from pg_database
       where datname = 'airflow'" -c "select 'role=1', E'\ndatabase_mark='

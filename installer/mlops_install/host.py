@@ -19,7 +19,7 @@ from mlops_install.session import AGAIN, Result, Session
 from mlops_install.shell import sh
 
 HEADER = (
-    "export LC_ALL=C.UTF-8 DEBIAN_FRONTEND=noninteractive HOME=/root"
+    "export LC_ALL=C.UTF-8 LANGUAGE= DEBIAN_FRONTEND=noninteractive HOME=/root"
     " PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\n"
     "umask 022; cd /\n"
 )

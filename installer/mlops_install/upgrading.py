@@ -86,6 +86,11 @@ class Steps:
             )
         return choice == "stop"
 
+    def clean(self) -> None:
+        """Remove generations that nothing goes back to; where that fails, the next one does it."""
+        with contextlib.suppress(MlopsError):
+            self.command("clean")
+
     def failed(self, reason: str) -> None:
         """Tell the server why, as far as it can still be told."""
         with contextlib.suppress(MlopsError):
@@ -124,6 +129,7 @@ def run(
                 checks = check()
                 _verified(checks)
                 steps.must("commit")
+            steps.clean()
         return Done(timings, checks)
     except MlopsError as error:
         if not opened:

@@ -66,8 +66,18 @@ def _new(model: Model, lock: str) -> Iterator[Path]:
     try:
         yield prefix
     except BaseException:
-        shutil.rmtree(prefix, ignore_errors=True)
+        _remove(prefix)
         raise
+
+
+def _remove(prefix: Path) -> None:
+    """Threads of rattler write on for a moment after it has failed; what they leave at last goes
+    with the next build."""
+    for _ in range(50):
+        shutil.rmtree(prefix, ignore_errors=True)
+        time.sleep(0.1)
+        if not prefix.exists():
+            break
 
 
 def _fill(model: Model, prefix: Path, source: Path, person: Person, say: Say) -> None:

@@ -186,5 +186,10 @@ def test_a_rolling_upgrade_interrupts_nothing(boxes_here: None, folder: Path) ->
         back = server.cli("rollback", "--on", server.name, "--yes", target="airflow")
         assert back.returncode == 0, back.end
         assert server.api("GET", "/api/v2/version", token="")["version"] == SAME
+        for version in (NEW, SAME):  # by the config; both generations are there
+            configure(server, version)
+            assert server.cli("apply", "--yes").returncode == 0
+            assert server.cli("plan").returncode == 0
+            assert server.api("GET", "/api/v2/version", token="")["version"] == version
     finally:
         box.down(server.name)

@@ -234,6 +234,7 @@ def test_browsers_keep_http_to_a_host_whose_https_has_another_port():
 
     assert "Strict-Transport-Security" in site("")
     assert "Strict-Transport-Security" not in site(OTHER_PORTS)
+    assert "Strict-Transport-Security" not in site("[proxy]\nhttp_port = 8088\n")
     assert "listen [::]:8443 ssl" in site(OTHER_PORTS)
 
 

@@ -264,11 +264,9 @@ def test_the_version_in_force_is_in_its_generation(layout):
     assert drain.version(layout) == "3.2.2"
 
 
-def generation(layout, name, made):
-    """A generation that was finished so many seconds after 2020."""
+def generation(layout, name):
     mark = put(layout, f"opt/mlops/airflow/{name}/.ready")
     put(layout, f"opt/mlops/airflow/{name}/lib/airflow.py")
-    os.utime(mark, (1577836800 + made,) * 2)
     return mark.parent
 
 
@@ -279,28 +277,38 @@ def switch(layout, name):
 
 
 def test_generations_that_nothing_goes_back_to_are_removed(layout):
-    store, said = Store(layout), []
-    store.previous.mkdir(parents=True)
-    first, second, third, newer = (generation(layout, name, n) for n, name in enumerate("abcd"))
+    previous, said = Store(layout).previous, []
+    previous.mkdir(parents=True)
+    first, second, third = (generation(layout, name) for name in "abc")
     switch(layout, "b")
-    files.save(layout.root, store.previous / "files.tar")
+    files.save(layout.root, previous / "files.tar")
     switch(layout, "c")
-    with (second / "lib/airflow.py").open():
-        generations.clean(store, said.append)
+    generations.clean(layout, said.append)
+    assert said == [f"removed {first}, which nothing goes back to"]
     assert not first.exists()
     assert second.exists(), "a rollback goes back to it"
-    assert third.exists()
-    assert newer.exists(), "an upgrade to it may be on its way"
-    assert said == [f"removed {first}, which nothing goes back to"]
-    (store.previous / "files.tar").unlink()
+    (previous / "files.tar").unlink()
     with (second / "lib/airflow.py").open():
-        generations.clean(store, said.append)
-    assert second.exists(), "it is in use"
-    rubbish = generation(layout, ".rubbish-x", 9)
-    generations.clean(store, said.append)
-    assert not second.exists()
-    assert not rubbish.exists(), "what a power cut left"
-    assert sorted(p.name for p in third.parent.iterdir()) == ["c", "current", "d"]
+        generations.clean(layout, said.append)
+    assert said[1:] == [f"{second} is in use, left alone"]
+    (second / ".ready").unlink()  # a power cut on its way out
+    generations.clean(layout, said.append)
+    assert sorted(path.name for path in third.parent.iterdir()) == ["c", "current"]
+
+
+def test_after_a_rolling_upgrade_the_one_before_stays(layout, monkeypatch):
+    """Also when its version is the newer one, which was there before."""
+    monkeypatch.setattr(tasks, "runs", lambda: 7)
+    newer, older, other = (generation(layout, name) for name in "abc")
+    put(layout, "opt/mlops/airflow/a/requirements.txt", "apache-airflow==3.3.2 \\\n")
+    switch(layout, "a")
+    steps.note(layout, "3.3.1")
+    assert all(path.exists() for path in (newer, older, other)), "nothing goes before the switch"
+    switch(layout, "b")
+    generations.clean(layout, print)
+    assert newer.exists()
+    assert older.exists()
+    assert not other.exists()
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(7, "7 s"), (61, "1 min 1 s"), (7260, "2 h 1 min")])

@@ -31,7 +31,7 @@ class Secret(Resource[Access]):
 
     def parse(self, answer: str) -> Access | None:
         found = entry(answer)
-        return access(found) if found and found.size else None
+        return access(found) if found and found.kind == "f" and found.size else None
 
     def makes(self) -> tuple[Made, ...]:
         return (Made("file", self.path),)

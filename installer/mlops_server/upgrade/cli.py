@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from mlops_server.layout import Layout
-from mlops_server.upgrade import drain, guard, rollback, steps
+from mlops_server.upgrade import drain, generations, guard, rollback, steps
 from mlops_server.upgrade.state import Log, Store
 
 HELP = {
@@ -19,6 +19,7 @@ HELP = {
     "fail": "note a reason for going back, from stdin (for the installer)",
     "commit": "the new version stays (for the installer)",
     "note": "note a rolling upgrade (for the installer)",
+    "clean": "remove old generations (for the installer, after an upgrade)",
     "previous": "what a rollback goes back to (for the installer)",
     "rollback": "go back to the database before the last upgrade (for the installer)",
     "guard": "go back when the installer is gone (for systemd)",
@@ -90,7 +91,11 @@ def _commit(options: argparse.Namespace, layout: Layout, user: str | None) -> No
 
 
 def _note(options: argparse.Namespace, layout: Layout, user: str | None) -> None:
-    steps.note(layout, options.to, Log(layout, "note", _say))
+    steps.note(layout, options.to)
+
+
+def _clean(options: argparse.Namespace, layout: Layout, user: str | None) -> None:
+    generations.clean(layout, Log(layout, "clean", _say))
 
 
 def _previous(options: argparse.Namespace, layout: Layout, user: str | None) -> None:

@@ -93,7 +93,6 @@ def commit(layout: Layout, say: Say) -> None:
     state.phase = "committing"
     store.save(state)
     committed(store, state, say)
-    generations.clean(store, say)
 
 
 def committed(store: Store, state: State, say: Say) -> None:
@@ -114,7 +113,7 @@ def committed(store: Store, state: State, say: Say) -> None:
     store.end(state, "done", f"Airflow {state.old} became {state.new}")
 
 
-def note(layout: Layout, new: str, say: Say) -> None:
+def note(layout: Layout, new: str) -> None:
     """Note a rolling upgrade, which leaves the database as it is, for `rollback airflow`."""
     store = Store(layout)
     store.previous.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -124,6 +123,6 @@ def note(layout: Layout, new: str, say: Say) -> None:
         return
     for name in ("airflow.dump", "files.tar"):
         (store.previous / name).unlink(missing_ok=True)
-    write(store.previous / "about.json", asdict(state) | {"schema": False, "runs": tasks.runs()})
+    about = {"schema": False, "runs": tasks.runs(), "generation": generations.current(layout).name}
+    write(store.previous / "about.json", asdict(state) | about)
     os.sync()
-    generations.clean(store, say)
