@@ -32,7 +32,7 @@ def ready(slot: str, workers: int) -> Run:
         "begin=$(date +%s)\n"
         f"{sh(READY, new, SLOTS[slot], workers)} || {{\n"
         f"  journalctl --no-pager -n 15 -o cat --since @$begin -u {new}\n"
-        f"  ! systemctl is-active -q {other} || systemctl stop {new}\n"
+        f"  ! systemctl is-active -q {other} || {{ {_stop(new)}; }}\n"
         "  exit 1\n}",
         title=f"wait until {new} answers",
     )
@@ -124,7 +124,7 @@ class ApiServer(Resource[ApiServerState]):
         yield Run(sh("systemctl", "disable", "-q", old))
         if now.serving.active:
             # What nginx has just sent to the old one arrives before that closes its port.
-            yield Run(f"sleep 1\n{sh('systemctl', 'stop', old)}", title=f"systemctl stop {old}")
+            yield Run(f"sleep 1\n{_stop(old)}", title=f"systemctl stop {old}")
 
     def explain(self) -> str:
         units = (word for name in self.units for word in ("-u", name))
@@ -133,6 +133,12 @@ class ApiServer(Resource[ApiServerState]):
 
 def _other(slot: str) -> str:
     return next(name for name in SLOTS if name != slot)
+
+
+def _stop(name: str) -> str:
+    """One that was killed, or did not come up, is no failed unit while the other one serves."""
+    stop, failed = sh("systemctl", "stop", name), sh("systemctl", "reset-failed", name)
+    return f"{stop}; {failed} 2>/dev/null || true"
 
 
 def _start(slot: str) -> Run:
