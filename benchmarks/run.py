@@ -18,8 +18,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests" / "e2e"))
 
-from mlops_install import box  # noqa: E402
+from mlops_install import box, journal  # noqa: E402
 from mlops_install.actions import Options, reach  # noqa: E402
+from mlops_install.engine import STATE  # noqa: E402
 from mlops_install.host import HEADER  # noqa: E402
 from mlops_install.resource import differences  # noqa: E402
 from mlops_install.roles import stages  # noqa: E402
@@ -80,13 +81,14 @@ def plain(folder: Path) -> float:
 
 
 def plain_script(server: Server) -> str:
-    """The steps of a first run one after another: nothing is asked, proved, or written down."""
+    """The steps of a first run one after another: nothing is asked or proved."""
     options = Options(server.name, server.config, server.ssh_config)
     with reach(options) as (_, context):
         lanes = [lane for stage in stages(context) for lane in stage.lanes]
     wanted = [r for lane in lanes for r in lane.resources if differences(None, r.desired)]
-    steps = "\n".join(step.shell() for resource in wanted for step in resource.change(None))
-    return f"{HEADER}set -e -o pipefail\nsteps() {{\n{steps}\n}}\nsteps </dev/null"
+    scripts = ("\n".join(step.shell() for step in r.change(None)) for r in wanted)
+    steps = "\n".join(f"(\nset -e -o pipefail\n{script}\n) </dev/null" for script in scripts)
+    return f"{HEADER}{journal.prelude(STATE)}\nset -e\nsteps() {{\n{steps}\n}}\nsteps"
 
 
 def converged(server: Server) -> dict[str, float]:
@@ -210,7 +212,7 @@ def page(installs, scripts, silent, tasks) -> str:
         ),
         "",
         f"Median ratio {ratio:.2f}. The script has the shell text of the same steps, one after "
-        "another, and nothing else: no question, no proof, no journal.",
+        "another, and asks and proves nothing.",
         "",
         "Critical path of the installer's best round:",
         "",
