@@ -137,7 +137,8 @@ def both_settings(server: Server) -> Iterator[tuple[str, float, float, int]]:
 def memory_of_schedulers(server: Server) -> int:
     """Proportional set size in MiB of the schedulers with their waiting workers."""
     pss = "awk '/^Pss:/ {print $2}' /proc/$p/smaps_rollup"
-    found = server.ssh(f"for p in $(pgrep -u airflow -f 'airflow scheduler'); do {pss}; done")
+    groups = "/sys/fs/cgroup/airflow.slice/airflow-scheduler@*.service/cgroup.procs"
+    found = server.ssh(f"for p in $(cat {groups}); do {pss}; done")
     return sum(map(int, found.split())) // 1024
 
 
