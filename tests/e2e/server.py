@@ -316,19 +316,6 @@ def median_of_ssh(server: Server, times: int = 5) -> float:
     return statistics.median(found)
 
 
-def assert_quick(server: Server, *seen: Done) -> None:
-    """A run that finds nothing to do takes 3 times `ssh true` and 1.5 s at most.
-
-    Other tests run beside this one, now more, now less: the quickest of up to 13 runs counts.
-    """
-    best, ssh = min(done.seconds for done in seen), median_of_ssh(server)
-    for _ in range(13 - len(seen)):
-        if best > 3 * ssh + 1.5:
-            best = min(best, server.cli("apply", "--yes").seconds)
-    print(f"\n{server.box.system}: converged apply {best:.2f} s, ssh true {ssh:.2f} s")
-    assert best <= 3 * ssh + 1.5
-
-
 def make(system: str, folder: Path) -> Server:
     """A bare box that dies with this process."""
     name = f"t-{secrets.token_hex(3)}"

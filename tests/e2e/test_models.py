@@ -12,7 +12,7 @@ import pytest
 import walls
 from mlops_install import box
 from mlops_server.listing import COMMAND
-from server import PROGRAM, Done, Server, answers, assert_quick, make, run, wait_for
+from server import PROGRAM, Done, Server, answers, make, median_of_ssh, run, wait_for
 
 pytestmark = [pytest.mark.box, pytest.mark.slow]
 FINAL = {"success", "failed"}
@@ -129,14 +129,13 @@ def test_a_second_run_is_silent(workshop: Server) -> None:
     assert done.json["changes"] == []
     assert done.json["round_trips"] <= 4
     assert workshop.units() == before
-    assert_quick(workshop, done)
-    times = workshop.ssh(
-        "h=$(basename $(readlink /opt/mlops/envs/churn/current)); for i in $(seq 10); do\n"
-        "begin=$(date +%s%N)\n"
-        "mlops env build churn $h >/dev/null; echo $(( ($(date +%s%N) - begin) / 1000000 )); done"
+    more = (workshop.cli("apply", "--yes", "--json").seconds for _ in range(2))
+    assert min(done.seconds, *more) <= 3 * median_of_ssh(workshop) + 1.5
+    seconds = workshop.ssh(
+        "h=$(basename $(readlink /opt/mlops/envs/churn/current)); begin=$(date +%s%N)\n"
+        "mlops env build churn $h >/dev/null; echo $(( ($(date +%s%N) - begin) / 1000000 ))"
     )
-    # Other tests run beside this one, now more, now less.
-    assert min(map(int, times.split())) < 500, "no-op build, in milliseconds"
+    assert int(seconds) < 500, "no-op build, in milliseconds"
 
 
 def test_tasks_of_every_kind(parsed: Server) -> None:

@@ -171,18 +171,15 @@ def test_a_new_commit_comes_into_force(puller: Server) -> None:
 
 def test_nothing_new_is_cheap(puller: Server) -> None:
     pull(puller)
-    times: list[float] = []
-    while not times or (min(times) >= 3 and len(times) < 5):  # other tests run beside this one
-        state, tasks = pull(puller)
-        assert state == "success"
-        assert tasks.pop("fetch") == "success"
-        assert set(tasks.values()) == {"skipped"}
-        seconds = puller.sql(
-            "select extract(epoch from end_date - start_date) from task_instance"
-            " where dag_id = 'mlops_pull' and task_id = 'fetch' order by start_date desc limit 1"
-        )
-        times.append(float(seconds))
-    assert min(times) < 3, times
+    state, tasks = pull(puller)
+    assert state == "success"
+    assert tasks.pop("fetch") == "success"
+    assert set(tasks.values()) == {"skipped"}
+    seconds = puller.sql(
+        "select extract(epoch from end_date - start_date) from task_instance"
+        " where dag_id = 'mlops_pull' and task_id = 'fetch' order by start_date desc limit 1"
+    )
+    assert float(seconds) < 3
 
 
 def test_a_bad_commit_turns_the_run_red(puller: Server) -> None:
@@ -256,17 +253,12 @@ def test_a_rollback_is_quick_and_holds(puller: Server) -> None:
     gitserver.push(puller, {"dags/later.py": dag("later")})
     assert puller.try_ssh("mlops workflows sync").returncode == 0
     assert current(puller) != first
-    times: list[int] = []
-    while not times or (min(times) >= 2000 and len(times) < 5):  # other tests run beside this one
-        puller.ssh("mlops workflows release; mlops workflows sync" if times else "true")
-        assert current(puller) != first
-        taken = puller.ssh(
-            "begin=$(date +%s%N); mlops workflows rollback >/dev/null 2>&1 || exit 1\n"
-            "echo $(( ($(date +%s%N) - begin) / 1000000 ))"
-        )
-        times.append(int(taken))
-        assert current(puller) == first
-    assert min(times) < 2000, f"milliseconds: {times}"
+    seconds = puller.ssh(
+        "begin=$(date +%s%N); mlops workflows rollback >/dev/null 2>&1 || exit 1\n"
+        "echo $(( ($(date +%s%N) - begin) / 1000000 ))"
+    )
+    assert int(seconds) < 2000, "milliseconds"
+    assert current(puller) == first
     gitserver.push(puller, {"dags/later.py": dag("later_still")})
     assert puller.try_ssh("mlops workflows sync").returncode == 0
     assert current(puller) == first, "held"
