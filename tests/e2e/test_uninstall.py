@@ -8,7 +8,7 @@ from pathlib import Path
 
 import footprint
 import pytest
-from server import Done, Server, add_tasks, answers, wait_for
+from server import CONFIG, Done, Server, add_tasks, answers, wait_for
 
 SYSTEMS = os.environ.get("UNINSTALL_SYSTEMS", "debian-13").split(",")
 NOTES = "/opt/mlops/notes.txt"
@@ -16,6 +16,31 @@ MINE = "/srv/mlops/workflows/releases/empty/dags/mine.py"
 SITE = "/etc/nginx/conf.d/theirs.conf"
 RESULT = "/srv/mlops/data/result.csv"
 KNOWN = "select count(*) from dag where dag_id like 'e2e_%' and not is_stale"
+# A server as the day's updates leave it, and two packages: `ours` needs a newer `theirs`.
+UPDATED = """\
+set -e
+export DEBIAN_FRONTEND=noninteractive
+mkdir -p /usr/local/repository; cd /usr/local/repository
+package() { # NAME VERSION DEPENDS
+  mkdir -p $1/DEBIAN
+  printf '%s\\n' "Package: $1" "Version: $2" "Depends: $3" 'Architecture: all' \
+    'Maintainer: Team <team@example.org>' 'Description: of a test' > $1/DEBIAN/control
+  dpkg-deb -b $1 $1_$2.deb >/dev/null; rm -r $1
+}
+index() { # of all that is here
+  for deb in *.deb; do
+    dpkg-deb -f $deb
+    printf 'Filename: %s\\nSize: %s\\nSHA256: %s\\n\\n' \
+      $deb $(stat -c %s $deb) $(sha256sum < $deb | cut -d ' ' -f 1)
+  done > Packages
+}
+package theirs 1 libc6; package theirs 2 libc6; package ours 1 'theirs (>= 2)'; index
+echo 'deb [trusted=yes] file:/usr/local/repository ./' > /etc/apt/sources.list.d/theirs.list
+apt-get update -q >&2
+apt-get upgrade -yq >&2
+apt-get install -yq theirs=1 >&2
+"""
+UPGRADED = ("package theirs", "upgraded from 1; it stays")
 NEW = """\
 set -e
 cd /; dump=$(ls -d /var/lib/mlops/backups/uninstall-*/airflow.dump)
@@ -51,6 +76,8 @@ def uninstall(server: Server, *args: str) -> Done:
 
 @pytest.mark.parametrize("system", SYSTEMS)
 def test_nothing_stays_but_what_the_plan_says(bare: Server, tmp_path: Path) -> None:
+    bare.ssh(UPDATED)
+    bare.config.write_text(CONFIG.replace("[base]\n", '[base]\npackages = ["ours"]\n'))
     before = footprint.look(bare)
     bare.apply()
     add_tasks(bare)
@@ -77,7 +104,8 @@ def test_nothing_stays_but_what_the_plan_says(bare: Server, tmp_path: Path) -> N
                 "sha256 /etc/shadow", "sha256 /etc/gshadow")  # fmt: skip
     found = footprint.differences(before, after)
     left = [n for n in found if not is_of(n, paths) and not n.startswith(accounts)]
-    assert {n: found[n] for n in left} == {}
+    assert {n: found[n] for n in left} == {"package theirs": ("1 ii ", "2 ii ")}
+    assert UPGRADED in kept.items()
     assert uninstall(bare).json["changes"] == []
 
     bare.apply()
@@ -89,5 +117,8 @@ def test_nothing_stays_but_what_the_plan_says(bare: Server, tmp_path: Path) -> N
     assert f"package nginx-common: {SITE} is not ours" in " ".join(shown.stderr.split()), shown.end
 
     bare.ssh(f"rm {NOTES} {MINE} {SITE} /opt/mlops/dags/e2e.py")
-    assert uninstall(bare, "--no-keep-data").json["kept"] == []
-    assert footprint.differences(before, footprint.look(bare)) == {}
+    kept = uninstall(bare, "--no-keep-data").json["kept"]
+    assert [(thing["name"], thing["why"]) for thing in kept] == [UPGRADED]
+    assert footprint.differences(before, footprint.look(bare)) == {
+        "package theirs": ("1 ii ", "2 ii ")
+    }

@@ -229,6 +229,15 @@ def test_the_next_uninstall_finds_what_stayed():
     assert chooser(found, keep_data=False).trees() == ["/srv/mlops/data"]
 
 
+def test_each_uninstall_tells_which_packages_were_upgraded():
+    newer = replace(ALONE, entries=(*ALONE.entries, *entries(("upgraded", "libc6", "2.36-8"))))
+    text = plan._next_journal(chooser(newer))
+    again = replace(newer, entries=journal.parse(text))
+    for found in (newer, again):
+        kept = {k.name: k.why for k in plan.make(found, (), keep_data=False).kept}
+        assert kept["package libc6"] == "upgraded from 2.36-8; it stays"
+
+
 def test_what_nobody_kept_on_an_older_server_is_left_and_told():
     older = entries(("file", "/etc/timezone", "unknown"))
     found = replace(FOUND, entries=older)

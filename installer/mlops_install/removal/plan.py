@@ -222,17 +222,17 @@ def _next_journal(chosen: Chooser) -> str:
     gone = {*chosen.files(), *chosen.originals(), *chosen.trees(), *chosen.directories(),
             *chosen.packages(), *chosen.accounts("user"), *chosen.accounts("group"),
             *chosen.clusters()}  # fmt: skip
-    stay = ("journal", "package", "package-user", "package-group", "user", "group", "directory",
-            "tree", "cluster")  # fmt: skip
-    return "".join(
-        f"{e.line()}\n"
-        for e in chosen.found.entries
-        if e.kind in stay
-        and e.name not in gone
-        and not _inside(e.name, chosen.trees())
-        and e.was in OURS
-        and (e.name in ALWAYS or not e.name.startswith(tuple(f"{a}/" for a in ALWAYS)))
-    )
+    stay = [e for e in chosen.found.entries if e.name not in gone and _is_ours(e, chosen.trees())]
+    told = chosen.of("upgraded")
+    return "".join(f"{e.line()}\n" for e in (*stay, *told))
+
+
+def _is_ours(entry: Entry, trees: list[str]) -> bool:
+    """Whether we made what the entry names, and it does not go with a tree around it."""
+    kinds = ("journal", "package", "package-user", "package-group", "user", "group", "directory",
+             "tree", "cluster")  # fmt: skip
+    inside = _inside(entry.name, (*trees, *ALWAYS))
+    return entry.kind in kinds and entry.was in OURS and not inside
 
 
 def _kept(chosen: Chooser) -> Iterator[Kept]:
