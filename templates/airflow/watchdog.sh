@@ -1,8 +1,11 @@
 #!/bin/sh
-# watchdog [SECONDS]: kill components that run but hang, so that systemd starts them again.
-# A component hangs when its heartbeat (for the API server: an answer) is missing in two runs in
-# a row; one alone may be a machine that was suspended. A draining scheduler is left alone.
-limit=${1:-180}
+# watchdog SECONDS SCHEDULER DRAIN: kill components that run but hang, so that systemd starts them again.
+# A component hangs when its heartbeat (for the API server: an answer) is missing for SECONDS, for a
+# scheduler for SCHEDULER, and a third of that later still is; before, it may be a machine that was suspended.
+# A draining scheduler is left alone; and for DRAIN seconds one with tasks: what lost PostgreSQL waits for its
+# tasks and then ends. To kill a scheduler without tasks costs little.
+limit=$2
+drain=$3
 seen=${RUNTIME_DIRECTORY:?}
 
 beats() { # JOB_TYPE HOSTNAME-PATTERN: rows with a fresh heartbeat; fails when PostgreSQL is away
@@ -11,6 +14,18 @@ beats() { # JOB_TYPE HOSTNAME-PATTERN: rows with a fresh heartbeat; fails when P
 SELECT count(*) FROM job WHERE job_type = :'kind' AND hostname LIKE :'host' AND state = 'running'
    AND latest_heartbeat > now() - make_interval(secs => :limit);
 SQL
+}
+
+noted() { # UNIT: seconds since it was first found without life
+    echo $(($(date +%s) - $(stat -c %Y "$seen/$1")))
+}
+
+has_tasks() { # UNIT: whether it is a scheduler and a worker of it runs a task
+    case $1 in airflow-scheduler@*) ;; *) return 1 ;; esac
+    for worker in $(pgrep -P "$(systemctl show -p MainPID --value "$1")"); do
+        ! pgrep -P "$worker" >/dev/null || return 0
+    done
+    return 1
 }
 
 check() { # UNIT COMMAND...: the command prints how many signs of life there are
@@ -27,6 +42,10 @@ check() { # UNIT COMMAND...: the command prints how many signs of life there are
         rm -f "$seen/$unit"
     elif [ ! -e "$seen/$unit" ]; then
         touch "$seen/$unit"
+    elif [ "$(noted "$unit")" -lt $((limit / 3)) ]; then
+        :
+    elif [ "$(noted "$unit")" -lt "$drain" ] && has_tasks "$unit"; then
+        echo "$unit shows no life for $limit s: waiting for its tasks"
     else
         echo "$unit shows no life for $limit s: killing it"
         kill -KILL "$(systemctl show -p MainPID --value "$unit")"
@@ -42,6 +61,7 @@ for unit in $(systemctl list-units --plain --no-legend 'airflow-scheduler@*' | c
     number=${unit#airflow-scheduler@}
     check "$unit" beats SchedulerJob "scheduler-${number%.service}.%"
 done
+limit=$1
 check airflow-dag-processor.service beats DagProcessorJob %
 check airflow-triggerer.service beats TriggererJob %
 check airflow-api-server@a.service answers 8081

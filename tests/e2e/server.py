@@ -248,10 +248,15 @@ class Nap:
         return int(self._row()[1])
 
     @property
+    def host(self) -> str:
+        """The name of the scheduler that runs it."""
+        return self._row()[2]
+
+    @property
     def scheduler(self) -> str:
         """The unit that runs it."""
-        number = re.fullmatch(r"scheduler-(\d)\.localhost", self._row()[2])
-        assert number, self._row()
+        number = re.fullmatch(r"scheduler-(\d)\.localhost", self.host)
+        assert number, self.host
         return f"airflow-scheduler@{number[1]}"
 
     @property
