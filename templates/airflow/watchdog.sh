@@ -3,7 +3,9 @@
 # A component hangs when its heartbeat (for the API server: an answer) is missing for SECONDS, for a
 # scheduler for SCHEDULER, and a third of that later still is; before, it may be a machine that was suspended.
 # A draining scheduler is left alone; and for DRAIN seconds one with tasks: what lost PostgreSQL waits for its
-# tasks and then ends. To kill a scheduler without tasks costs little.
+# tasks and then ends. To kill a scheduler without tasks costs little. What started less than SECONDS ago is
+# left alone too: the first heartbeat of a slow machine takes long.
+grace=$1
 limit=$2
 drain=$3
 seen=${RUNTIME_DIRECTORY:?}
@@ -33,7 +35,7 @@ check() { # UNIT COMMAND...: the command prints how many signs of life there are
     state=$(systemctl show -p ActiveState --value "$unit")
     since=$(systemctl show -p ActiveEnterTimestampMonotonic --value "$unit")
     age=$(($(cut -d. -f1 /proc/uptime) - since / 1000000))
-    if [ "$state" != active ] || [ "$age" -lt "$limit" ]; then
+    if [ "$state" != active ] || [ "$age" -lt "$grace" ]; then
         rm -f "$seen/$unit"
         return
     fi

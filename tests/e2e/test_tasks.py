@@ -132,7 +132,7 @@ def test_a_postgres_that_is_away_kills_no_task(tasks: Server) -> None:
 
 
 def test_a_scheduler_that_hangs_is_killed_and_started_again(tasks: Server) -> None:
-    """systemd cannot see a hang; the watchdog acts on two runs in a row without a heartbeat."""
+    """systemd cannot see a hang; the watchdog acts on what it finds twice without a heartbeat."""
     look = (
         "runuser -u airflow -- env RUNTIME_DIRECTORY=/run/airflow-watchdog"
         " /opt/mlops/bin/watchdog 20 20 300"
