@@ -12,6 +12,11 @@ pytestmark = [
     pytest.mark.parametrize("system", ["debian-13"]),
 ]
 
+BEATING = (
+    "select count(*) from job where job_type = 'SchedulerJob' and state = 'running'"
+    " and latest_heartbeat > now() - interval '15 seconds'"
+)
+
 
 def assert_ran_once(nap: Nap) -> None:
     assert nap.ended() == "success"
@@ -110,11 +115,7 @@ def test_a_restart_of_postgres_leaves_a_working_system(tasks: Server) -> None:
     wait_for(lambda: answers(tasks), "the API", 60)
     nap = tasks.nap(1)
     assert nap.ended() == "success"
-    query = (
-        "select count(*) from job where job_type = 'SchedulerJob' and state = 'running'"
-        " and latest_heartbeat > now() - interval '15 seconds'"
-    )
-    wait_for(lambda: tasks.sql(query) == "2", "both schedulers", 60)
+    wait_for(lambda: tasks.sql(BEATING) == "2", "both schedulers", 60)
     done = tasks.cli("verify")
     assert done.returncode == 0, done.end
 
@@ -127,6 +128,7 @@ def test_a_postgres_that_is_away_kills_no_task(tasks: Server) -> None:
     assert_ran_once(nap)
     wait_for(lambda: tasks.ssh(f"systemctl show -P MainPID {nap.scheduler}") not in (before, "0"),
              "its scheduler's return, if need be by the watchdog", 400)  # fmt: skip
+    wait_for(lambda: tasks.sql(BEATING) == "2", "both schedulers, in the same way", 400)
     assert tasks.nap(1).ended() == "success"
     tasks.apply()
 
