@@ -28,7 +28,7 @@ unit: $(READY)
 
 # What a machine cannot run is skipped with its reason; under CI=true that is a failure.
 e2e: $(READY)
-	$(BIN)/pytest -v -rs --durations=25 -n 2 --dist loadscope tests/e2e
+	$(BIN)/pytest -v -rs -n 4 --dist loadscope tests/e2e
 
 # Twenty interruptions at random moments; takes the better part of an hour.
 chaos: $(READY)

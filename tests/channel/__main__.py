@@ -3,12 +3,12 @@
 import argparse
 import shutil
 import sys
-import threading
+import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from channel import Channel, build, rattler_config, serve
+from channel import build, rattler_config, serve
 
 
 def main() -> None:
@@ -21,22 +21,24 @@ def main() -> None:
     run.add_argument("--address", default="127.0.0.1")
     run.add_argument("--port", type=int, default=0)
     run.add_argument("--login", metavar="USER:PASSWORD", default="")
+    run.add_argument("--while-process", metavar="PID", type=int, help="end when that has ended")
     chosen = parser.parse_args()
     channel = build()
     if chosen.command == "serve":
-        wait(channel, chosen.address, chosen.port, chosen.login)
+        with serve(channel, chosen.address, chosen.port, chosen.login) as server:
+            print(server.url, rattler_config(server.url), sep="\n\n", flush=True)
+            wait(chosen.while_process)
     elif chosen.folder:
         shutil.copytree(channel.folder, chosen.folder)
 
 
-def wait(channel: Channel, address: str, port: int, login: str) -> None:
-    """Serve until Ctrl-C."""
-    with serve(channel, address, port, login) as server:
-        print(server.url, rattler_config(server.url), sep="\n\n", flush=True)
-        try:
-            threading.Event().wait()
-        except KeyboardInterrupt:
-            print()
+def wait(process: int | None) -> None:
+    """Return at Ctrl-C, or when the process has ended."""
+    try:
+        while not process or Path(f"/proc/{process}").exists():
+            time.sleep(1)
+    except KeyboardInterrupt:
+        print()
 
 
 if __name__ == "__main__":

@@ -1,14 +1,15 @@
-"""Boxes for the end-to-end tests: bare ones on demand, and one provisioned per system.
+"""Boxes for the end-to-end tests: bare ones on demand, and copies of provisioned ones.
 
-A test that breaks a shared server puts it right by `apply`, so that tests run in any order.
+The tests of a file share the copy of a system. A test that breaks it puts it right by `apply`, so
+that tests run in any order; after one that failed the next gets a new copy.
 """
 
 import os
 import random
-import re
+import shutil
 import sys
+import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -18,38 +19,35 @@ from xdist.scheduler import LoadScopeScheduling
 sys.path.insert(0, str(Path(__file__).parent))  # for the tests: `from server import ...`
 
 import channel
-import project
-import walls
-from server import PROGRAM, Server, answers, make, provision, run, wait_for
+import ledger
+import shared
+from server import Server, make
 
-ROOT = Path(__file__).parents[2]
-SHARES = re.compile(r"^def test_\w+\([^)]*\b(provisioned|tasks)\b", re.MULTILINE)
 # Here, since processes side by side must agree on it.
 os.environ["CHAOS_SEED"] = os.environ.get("CHAOS_SEED") or str(random.randrange(10**6))
 
+# The order on a machine that has not run them yet: what takes longest begins first.
+LONGEST = (
+    "interrupted", "pull", "uninstall", "models", "tasks", "backup", "upgrade", "starter",
+    "restarts", "walls", "verify", "versions", "provision", "services", "vagrant", "wheel",
+)  # fmt: skip
 
-# What takes longest begins first, so that no process waits long for the other's last file.
-LONGEST = ("shared", *(f"test_{name}.py" for name in (
-    "interrupted", "pull", "models", "backup", "upgrade", "starter", "uninstall", "vagrant",
-    "walls", "services", "versions", "wheel",
-)))  # fmt: skip
-
-
-def scope(path: Path) -> str:
-    """What the tests of a file stay together with: each other, or all that share a server."""
-    return "shared" if SHARES.search(path.read_text()) else path.name
+REVERSIBLE = ("test_provision", "test_tasks", "test_restarts")
 
 
-def turn(path: Path) -> int:
-    found = scope(path)
-    return LONGEST.index(found) if found in LONGEST else len(LONGEST)
+def scope(item: pytest.Item) -> str:
+    """What the tests of a file and system stay together with."""
+    params = getattr(item, "callspec", None)
+    return item.path.stem + ":" + str(params.params.get("system", "") if params else "")
 
 
 class Scheduling(LoadScopeScheduling):  # type: ignore[misc]
-    """Side by side (-n 2). xdist's own loadgroup has no effect with pytest 9.2."""
+    """Side by side (-n). xdist's own loadgroup has no effect with pytest 9.2."""
 
     def _split_scope(self, nodeid: str) -> str:
-        return scope(ROOT / nodeid.partition("::")[0])
+        path, _, test = nodeid.partition("::")
+        system = next((name for name in box.SYSTEMS if name in test.partition("[")[2]), "")
+        return f"{Path(path).stem}:{system}"
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -57,12 +55,76 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    turns = {path: turn(path) for path in {item.path for item in items}}
-    items.sort(key=lambda item: turns[item.path])
+    """Touched files first, then what takes longest. The other way round on one system.
+
+    So a test that relies on another one before it fails on one of them.
+    """
+    turns = _turns({scope(item): item.path for item in items})
+    order = {item: number for number, item in enumerate(items)}
+
+    def key(item: pytest.Item) -> tuple[int, int]:
+        backwards = item.path.stem in REVERSIBLE and scope(item).endswith("debian-13")
+        return turns[scope(item)], -order[item] if backwards else order[item]
+
+    items.sort(key=key)
+
+
+def _turns(scopes: dict[str, Path]) -> dict[str, int]:
+    seconds, touched = ledger.known(), ledger.touched()
+    guess = {f"test_{name}": 1000 - number for number, name in enumerate(LONGEST)}
+
+    def key(name: str) -> tuple[bool, float]:
+        return scopes[name] not in touched, -seconds.get(name, guess.get(scopes[name].stem, 0))
+
+    return {name: turn for turn, name in enumerate(sorted(scopes, key=key))}
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> Scheduling:
     return Scheduling(config, log)
+
+
+# --- the account of what tests take -------------------------------------------------------
+
+RUN = ledger.Ledger()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    item.user_properties.append(("began", (time.monotonic(), ledger.cpu())))
+    return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
+    report = yield
+    item.failed = getattr(item, "failed", False) or report.failed  # type: ignore[attr-defined]
+    if call.when == "teardown":
+        begin, cpu = dict(item.user_properties)["began"]
+        failed = item.failed  # type: ignore[attr-defined]
+        outcome = "failed" if failed else report.outcome
+        took = (time.monotonic() - begin, max(0.0, ledger.cpu() - cpu))
+        report.user_properties = [("row", (scope(item), item.nodeid, outcome, *took))]
+    return report
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    if row := dict(report.user_properties).get("row"):
+        RUN.rows.append(ledger.Row(*row))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    for line in RUN.summary():
+        terminalreporter.write_line(line)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """In the process that began the run: nothing of it is left."""
+    if os.getpid() == shared.OWNER:
+        RUN.save()
+        shutil.rmtree(shared.FOLDER, ignore_errors=True)
+
+
+# --- servers ------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="session")
@@ -81,57 +143,59 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("servers")
 
 
-@pytest.fixture(scope="session")
-def farm(
-    boxes_here: None, folder: Path, request: pytest.FixtureRequest
-) -> Iterator[dict[str, Server]]:
-    """The provisioned servers that the chosen tests need, made at the same time."""
-    items = [i for i in request.session.items if "provisioned" in getattr(i, "fixturenames", ())]
-    systems = sorted({item.callspec.params["system"] for item in items})  # type: ignore[attr-defined]
-    with ThreadPoolExecutor() as pool:
-        made = list(pool.map(lambda system: provision(system, folder), systems))
-    yield dict(zip(systems, made, strict=True))
-    for server in made:
-        box.down(server.name)
-
-
 @pytest.fixture(params=list(box.SYSTEMS))
 def system(request: pytest.FixtureRequest) -> str:
     """Both systems in turn; a module that needs one only parametrises this by itself."""
     return str(request.param)
 
 
+@pytest.fixture(scope="module")
+def copies(boxes_here: None, folder: Path) -> Iterator[shared.Copies]:
+    """What this file has made."""
+    made = shared.Copies(folder)
+    yield made
+    made.discard(*made.made)
+
+
 @pytest.fixture
-def provisioned(system: str, farm: dict[str, Server]) -> Server:
+def provisioned(
+    system: str, copies: shared.Copies, request: pytest.FixtureRequest
+) -> Iterator[Server]:
     """The provisioned server of the system. A test that breaks it must put it right."""
-    server = farm[system]
-    assert server.applied
-    assert server.applied.returncode == 0, server.applied.end
-    return server
+    yield copies.take(system)
+    if request.node.failed:
+        copies.discard(system)
 
 
 @pytest.fixture(scope="session")
-def locked_project(folder: Path, conda_forge: channel.Server) -> Path:
-    """A workflow project with its locks, made by `mlops-install lock`; copy it to change it."""
-    made = folder / "project"
-    project.write(made)
-    config = folder / "lock.toml"
-    config.write_text(
-        f'[base]\npython_index = "{walls.upstream_index()}"\n'
-        + project.CONFIG.format(project=made, channel=conda_forge.at("127.0.0.1"))
-    )
-    done = run([*PROGRAM, "lock", "-c", str(config)], folder)
-    assert done.returncode == 0, done.end
-    return made
+def conda_forge() -> channel.Server:
+    """A mirror of conda-forge; CI must not leave the tests out that need it."""
+    reason = channel.unavailable()
+    if reason and os.environ.get("CI") == "true":
+        pytest.fail(f"CI must run the conda tests: {reason}")
+    elif reason:
+        pytest.skip(reason)
+    return shared.conda_forge()
+
+
+@pytest.fixture(scope="session")
+def locked_project(conda_forge: channel.Server) -> Path:
+    """A workflow project with its locks; copy it to change it."""
+    return shared.locked_project()
 
 
 @pytest.fixture
 def tasks(provisioned: Server) -> Server:
     """The provisioned server once it knows the tests' own tasks and answers."""
-    wait_for(lambda: answers(provisioned), "Airflow", 90)
-    known = "select count(*) from dag where dag_id like 'e2e_%' and not is_stale"
-    wait_for(lambda: provisioned.sql(known) == "2", "the tests' DAGs", 90)
+    shared.ready(provisioned)
     return provisioned
+
+
+@pytest.fixture
+def computing() -> Iterator[None]:
+    """For a test that provisions from nothing: it waits for one of the few places."""
+    with shared.computing():
+        yield
 
 
 @pytest.fixture

@@ -9,8 +9,6 @@ import walls
 from server import PROGRAM, Server, answers, run, wait_for
 
 CONFIG = """\
-[airflow]
-parallelism = 4
 
 [workflows]
 repository = "ssh://git@localhost{git}"
@@ -51,17 +49,18 @@ def provision(server: Server, conda_forge: channel.Server, store: str = "") -> N
     gitserver.let_in(server)
     password = server.folder / "password"
     password.write_text("not known yet\n")
-    config = CONFIG.format(
+    more = CONFIG.format(
         git=gitserver.PATH, hosts=gitserver.host_keys(server), password=password,
-        channel=conda_forge.at(server.box.gateway),
+        channel=conda_forge.at("host.internal"),
     )  # fmt: skip
+    server.want(more + (STORE.format(password=password, store=store) if store else ""))
+    config = server.config.read_text()
     if store:
-        config = config.replace("[airflow]\n", f"[airflow]\n{XCOM}", 1)
-        config += STORE.format(password=password, store=store)
-    server.config.write_text(config)
+        server.config.write_text(config.replace("[airflow]\n", f"[airflow]\n{XCOM}", 1))
     made = server.folder / "forecasts"
     lock = server.folder / "lock.toml"
-    lock.write_text(f'[base]\npython_index = "{walls.upstream_index()}"\n{config}')
+    index = f'[base]\npython_index = "{walls.upstream_index()}"\n'
+    lock.write_text(config.replace("[base]\n", index, 1))
     words = [*PROGRAM, "new-project", str(made), "--ci", "github", "-c", str(lock)]
     done = run(words, server.folder)
     assert done.returncode == 0, done.end

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import channel
 from server import Server
 
 CHURN = """\
@@ -183,8 +184,6 @@ tasks()
 forever()
 '''
 CONFIG = """\
-[airflow]
-parallelism = 4
 
 [workflows]
 path = "{project}"
@@ -195,6 +194,11 @@ channel_mirrors = {{ conda-forge = "{channel}" }}
 [pools]
 gpu = 1
 """
+
+
+def config(folder: Path, conda_forge: channel.Server, machine: str = "host.internal") -> str:
+    """What the config says of a project; `machine` is this one, as boxes call it."""
+    return CONFIG.format(project=folder, channel=conda_forge.at(machine))
 
 
 def write(folder: Path) -> None:

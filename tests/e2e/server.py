@@ -1,9 +1,11 @@
 """A server under test, and how tests talk to it: the command line, OpenSSH and HTTPS."""
 
+import http.client
 import json
 import os
 import re
 import secrets
+import socket
 import ssl
 import statistics
 import subprocess
@@ -99,20 +101,26 @@ class Done:
         return "\n".join(self.output.splitlines()[-60:])
 
 
+NEVER = Done(-1, "", "it was not provisioned", 0)
+
+
 @dataclass
 class Server:
     """A box and how to talk to it; `applied` is the run that provisioned it."""
 
     box: Box
     folder: Path
-    applied: Done | None = None
+    applied: Done = NEVER
     command_lines: set[str] = field(default_factory=set)
     """Those seen on the machine while it was provisioned."""
+    address: str = ""
+    """The name in its URL: a copy keeps that of the server it was made from."""
 
     def __post_init__(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         self.ssh_config.write_text(box.ssh_config(self.box))
         self.config.write_text(CONFIG)
+        self.address = self.address or self.box.address
 
     @property
     def name(self) -> str:
@@ -143,6 +151,10 @@ class Server:
             start_new_session=True,
         )  # fmt: skip
 
+    def want(self, more: str) -> None:
+        """Set the config to the usual one and more."""
+        self.config.write_text(CONFIG + more)
+
     def apply(self, *args: str) -> Done:
         """Put the server right; the proof is a run that ends well."""
         done = self.cli("apply", "--yes", "--no-verify", *args)
@@ -172,14 +184,12 @@ class Server:
 
     @property
     def url(self) -> str:
-        return f"https://{self.box.address}"
+        return f"https://{self.address}"
 
     def opener(self, *handlers: urllib.request.BaseHandler) -> urllib.request.OpenerDirector:
         """A client that trusts this server's certificate only."""
         certificate = self.ssh("cat /etc/mlops/tls/certificate.pem")
-        trusted = urllib.request.HTTPSHandler(
-            context=ssl.create_default_context(cadata=certificate)
-        )
+        trusted = To(self.box.address, ssl.create_default_context(cadata=certificate))
         return urllib.request.build_opener(urllib.request.ProxyHandler({}), trusted, *handlers)
 
     def token(self) -> str:
@@ -276,6 +286,23 @@ class Nap:
         return self.state
 
 
+class To(urllib.request.HTTPSHandler):
+    """HTTPS to the address of a box, whatever the URL calls it."""
+
+    def __init__(self, address: str, context: ssl.SSLContext) -> None:
+        super().__init__(context=context)
+        self._address, self._trust = address, context
+
+    def https_open(self, request: urllib.request.Request) -> http.client.HTTPResponse:
+        def connect(host: str, **options: Any) -> http.client.HTTPSConnection:
+            client = http.client.HTTPSConnection(host, context=self._trust, **options)
+            plain = socket.create_connection((self._address, client.port), client.timeout)
+            client.sock = self._trust.wrap_socket(plain, server_hostname=client.host)
+            return client
+
+        return self.do_open(connect, request)  # type: ignore[arg-type]
+
+
 def environment(home: Path) -> dict[str, str]:
     """The environment of the installer: no terminal tricks, and a home of its own."""
     return {**os.environ, "HOME": str(home), "SSH_AUTH_SOCK": "", "COLUMNS": "160"}
@@ -321,10 +348,15 @@ def median_of_ssh(server: Server, times: int = 5) -> float:
     return statistics.median(found)
 
 
+def name() -> str:
+    """A name for a box that no other has."""
+    return f"t-{secrets.token_hex(3)}"
+
+
 def make(system: str, folder: Path) -> Server:
     """A bare box that dies with this process."""
-    name = f"t-{secrets.token_hex(3)}"
-    return Server(box.up(name, system, ephemeral=True), folder / name)
+    new = name()
+    return Server(box.up(new, system, ephemeral=True), folder / new)
 
 
 def provision(system: str, folder: Path) -> Server:

@@ -2,14 +2,14 @@
 
 import json
 import shlex
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from server import CONFIG, PROGRAM, Done, Server, _watching, run, wait_for
+import shared
+from server import CONFIG, PROGRAM, Done, Server, _watching, run
 
-pytestmark = [pytest.mark.box, pytest.mark.slow, pytest.mark.usefixtures("provisioned")]
+pytestmark = [pytest.mark.box, pytest.mark.slow]
 PASSPHRASE = "correct horse battery staple 4711"
 HIDDEN = "only-the-fernet-key-shows-this"
 FOLDER = "/var/lib/mlops/backups"
@@ -77,11 +77,10 @@ def restore(server: Server, archive: str | Path, *more: str | Path) -> Done:
 
 
 @pytest.fixture(scope="module")
-def story(farm: dict[str, Server], system: str) -> Iterator[Story]:
-    """History on the shared server, backups encrypted by a passphrase; put right at the end."""
-    server = farm[system]
-    known = "select count(*) from dag where dag_id = 'e2e_nap' and not is_stale"
-    wait_for(lambda: server.sql(known) == "1", "the tests' DAGs", 90)
+def story(copies: shared.Copies) -> Story:
+    """History on a server, whose backups are encrypted by a passphrase."""
+    server = copies.take("debian-13")
+    shared.ready(server)
     nap = server.nap(0)
     assert nap.ended() == "success"
     token = server.token()
@@ -101,9 +100,7 @@ def story(farm: dict[str, Server], system: str) -> Iterator[Story]:
         server, f'[backup]\nkeep = 2\npassphrase = {{ file = "{server.folder}/passphrase" }}\n'
     )
     server.apply()
-    yield Story(server, nap.run, server.ssh("cat /etc/mlops/secrets/admin_password"))
-    server.config.write_text(CONFIG)
-    server.apply()
+    return Story(server, nap.run, server.ssh("cat /etc/mlops/secrets/admin_password"))
 
 
 def test_a_backup_under_load_disturbs_no_task(story: Story) -> None:
@@ -192,7 +189,7 @@ def test_a_fresh_server_gets_everything_from_an_age_archive(
     configure(bare, settings)
     refused = restore(bare, archive)
     assert "--identity" in refused.output
-    with _watching(bare.command_lines):
+    with _watching(bare.command_lines), shared.computing():
         restored = restore(bare, archive, "--identity", identity)
     assert restored.returncode == 0, restored.end
     story.whole(bare)

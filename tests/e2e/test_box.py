@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from mlops_install import box
-from mlops_install.box import Box, proc
+from mlops_install.box import Box, image, proc
 from mlops_install.errors import BoxError
 
 pytestmark = [
@@ -256,6 +256,47 @@ class TestStopping:
         box.down(spare)
         with pytest.raises(BoxError, match=spare):
             box.find(spare)
+
+
+class TestFreezing:
+    def test_copies_have_its_files_and_a_life_of_their_own(self, spare: str) -> None:
+        first = box.up(spare, ephemeral=True)
+        out(first, "echo kept >/root/file; rm /etc/motd; mkdir /opt/old; touch /opt/old/x")
+        box.freeze(spare, os.getpid())
+        with pytest.raises(BoxError, match=spare):
+            box.find(spare)
+        names = [f"{spare}-{number}" for number in (1, 2)]
+        try:
+            one, two = (box.up(n, ephemeral=True, frozen=spare) for n in names)
+            assert out(one, "cat /root/file; hostname") == f"kept\n{names[0]}"
+            assert ssh(one, "ls /etc/motd").returncode == 2
+            assert out(two, "getent hosts host.internal").split()[0] == two.gateway
+            assert one.identity_file.read_text() != two.identity_file.read_text()
+            out(one, "echo changed >/root/file; rm -r /opt/old")
+            assert out(two, "cat /root/file; ls /opt/old") == "kept\nx"
+            with pytest.raises(BoxError, match="debian-13"):
+                box.up(f"{spare}-3", "debian-13", ephemeral=True, frozen=spare)
+        finally:
+            for made in names:
+                box.down(made)
+
+    def test_it_goes_with_its_owner_once_no_copy_needs_it(self, spare: str) -> None:
+        box.up(spare, ephemeral=True)
+        owner = subprocess.Popen(["sleep", "infinity"])
+        box.freeze(spare, owner.pid)
+        folder = image.IMAGES / spare
+        made = box.up(f"{spare}-1", ephemeral=True, frozen=spare)
+        box.reap()
+        assert folder.exists(), "its owner lives"
+        owner.kill()
+        owner.wait()
+        try:
+            box.reap()
+            assert folder.exists(), "a copy stands on it"
+        finally:
+            box.down(made.name)
+        box.reap()
+        assert not folder.exists()
 
 
 class TestReap:

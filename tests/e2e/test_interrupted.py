@@ -41,16 +41,18 @@ def rounds() -> list[object]:
     for number in range(ROUNDS):
         moment = round(chance.uniform(0.5, LONGEST), 1)
         kind, system = KINDS[number % 3], systems[number % 2]
-        found.append(pytest.param(system, kind, moment, id=f"{SEED}-{number}-{kind}-{moment}"))
+        found.append(
+            pytest.param(system, kind, moment, id=f"{system}-{SEED}-{number}-{kind}-{moment}")
+        )
     return found
 
 
+@pytest.mark.usefixtures("computing")
 @pytest.mark.parametrize(("system", "kind", "moment"), rounds())
 def test_it_carries_on_when_it_was_killed(
     bare: Server, kind: str, moment: float, locked_project: Path, conda_forge: channel.Server
 ) -> None:
-    url = conda_forge.at(bare.box.gateway)
-    bare.config.write_text(project.CONFIG.format(project=locked_project, channel=url))
+    bare.want(project.config(locked_project, conda_forge))
     first = bare.start("apply", "--yes", "--no-verify")
     time.sleep(moment)
     early = first.poll() is None
@@ -82,6 +84,7 @@ def test_it_carries_on_when_it_was_killed(
         assert verified.returncode == 0, verified.end
 
 
+@pytest.mark.usefixtures("computing")
 @pytest.mark.parametrize("system", ["debian-12"])
 def test_a_cluster_of_which_half_was_made_is_made_anew(bare: Server) -> None:
     """The power fails in initdb."""

@@ -9,10 +9,11 @@ from pathlib import Path
 import channel
 import project
 import pytest
+import shared
 import walls
 from mlops_install import box
 from mlops_server.listing import COMMAND
-from server import PROGRAM, Done, Server, answers, make, median_of_ssh, run, wait_for
+from server import PROGRAM, Done, Server, answers, median_of_ssh, run, wait_for
 
 pytestmark = [pytest.mark.box, pytest.mark.slow]
 FINAL = {"success", "failed"}
@@ -22,13 +23,10 @@ FINAL = {"success", "failed"}
 def workshop(
     boxes_here: None, folder: Path, conda_forge: channel.Server, locked_project: Path
 ) -> Iterator[Server]:
-    """A server that was provisioned with the project in one go."""
-    server = make("debian-13", folder)
+    """A server with the project."""
+    server = shared.copy(shared.with_project("debian-13"), folder)
     server.project = shutil.copytree(locked_project, server.folder / "project")
-    url = conda_forge.at(server.box.gateway)
-    server.config.write_text(project.CONFIG.format(project=server.project, channel=url))
-    server.applied = server.cli("apply", "--yes")
-    assert server.applied.returncode == 0, server.applied.end
+    server.want(project.config(server.project, conda_forge))
     yield server
     box.down(server.name)
 

@@ -8,14 +8,13 @@ from pathlib import Path
 import channel
 import gitserver
 import pytest
+import shared
 from mlops_install import box
 from project import results
-from server import Server, answers, make, wait_for
+from server import Server, answers, wait_for
 
 pytestmark = [pytest.mark.box, pytest.mark.slow]
 CONFIG = """\
-[airflow]
-parallelism = 4
 
 [workflows]
 repository = "ssh://git@localhost{git}"
@@ -126,17 +125,18 @@ def puller(
     boxes_here: None, folder: Path, conda_forge: channel.Server, locked_project: Path
 ) -> Iterator[Server]:
     """A server with a Git server on it that serves the tests' project over SSH."""
-    server = make("debian-13", folder)
+    server = shared.copy(shared.plain("debian-13"), folder)
     gitserver.start(server)
     files = {str(p.relative_to(locked_project)): p.read_text()
              for p in locked_project.rglob("*") if p.is_file()}  # fmt: skip
     files["dags/models.py"] = files["dags/models.py"].replace("chrun", "churn")
     gitserver.push(server, files)
     hosts = gitserver.host_keys(server)
-    url = conda_forge.at(server.box.gateway)
-    server.config.write_text(CONFIG.format(git=gitserver.PATH, channel=url, hosts=hosts))
+    url = conda_forge.at("host.internal")
+    server.want(CONFIG.format(git=gitserver.PATH, channel=url, hosts=hosts))
     gitserver.let_in(server)
-    server.applied = server.cli("apply", "--yes")
+    with shared.computing():
+        server.applied = server.cli("apply", "--yes")
     assert server.applied.returncode == 0, server.applied.end
     wait_for(lambda: answers(server), "Airflow", 90)
     wait_for(lambda: server.sql("select 1 from dag where dag_id = 'mlops_pull'"), "the DAG", 90)

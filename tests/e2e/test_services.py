@@ -13,8 +13,9 @@ from pathlib import Path
 import channel
 import project
 import pytest
+import shared
 from mlops_install import box
-from server import Server, make, wait_for
+from server import Server, To, wait_for
 
 pytestmark = [pytest.mark.box, pytest.mark.slow]
 SERVICE = """
@@ -50,14 +51,12 @@ def workshop(
     boxes_here: None, folder: Path, conda_forge: channel.Server, locked_project: Path
 ) -> Iterator[Server]:
     """A server whose project has a service.py."""
-    server = make("debian-13", folder)
+    server = shared.copy(shared.with_project("debian-13"), folder)
     server.project = shutil.copytree(locked_project, server.folder / "project")
     (server.project / "models/churn/service.py").write_text(SERVICE)
     (server.project / "dags/serve.py").write_text(DAG)
-    url = conda_forge.at(server.box.gateway)
-    server.config.write_text(project.CONFIG.format(project=server.project, channel=url))
-    applied = server.cli("apply", "--yes")
-    assert applied.returncode == 0, applied.end
+    server.want(project.config(server.project, conda_forge))
+    server.apply()
     yield server
     box.down(server.name)
 
@@ -84,9 +83,11 @@ def predict(server: Server, token: str, path: str = "churn/predict") -> tuple[in
         json.dumps({"x": 2}).encode(),
         {"Authorization": f"Bearer {token}", "Content-Type": "application/json"},
     )
-    context = ssl._create_unverified_context()
+    client = urllib.request.build_opener(
+        urllib.request.ProxyHandler({}), To(server.box.address, ssl._create_unverified_context())
+    )
     try:
-        with urllib.request.urlopen(request, timeout=30, context=context) as reply:
+        with client.open(request, timeout=30) as reply:
             return reply.status, json.load(reply)
     except urllib.error.HTTPError as error:
         return error.code, {}

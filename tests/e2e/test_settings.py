@@ -30,7 +30,7 @@ def served(server: Server) -> str:
 
 def test_an_own_certificate_is_served_and_nothing_restarts(provisioned, tmp_path):
     before, text = provisioned.units(), provisioned.config.read_text()
-    authority, _ = walls.certificate(tmp_path, provisioned.box.address)
+    authority, _ = walls.certificate(tmp_path, provisioned.address)
     append(provisioned, f'\n[proxy]\ncertificate = "{tmp_path}/own.pem"\n'
                         f'certificate_key = "{tmp_path}/own.key"\n')  # fmt: skip
     try:
@@ -43,7 +43,7 @@ def test_an_own_certificate_is_served_and_nothing_restarts(provisioned, tmp_path
         known = ssl.create_default_context(cafile=str(authority))
         address = (provisioned.box.address, 443)
         with socket.create_connection(address) as plain:
-            known.wrap_socket(plain, server_hostname=provisioned.box.address).close()
+            known.wrap_socket(plain, server_hostname=provisioned.address).close()
         after = provisioned.units()
         assert after == before, "nginx reloads"
         verified = provisioned.cli("verify")

@@ -1,7 +1,6 @@
 """The starter project on a server: pushed, pulled, trained, published, served, retrained."""
 
 import json
-import ssl
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,11 +9,12 @@ from typing import Any
 import boto3
 import channel
 import pytest
+import shared
 from forecasts import ended, provision, trigger
 from mlops_install import box
 from moto.server import ThreadedMotoServer
 from project import results
-from server import Server, make, wait_for
+from server import Server, wait_for
 
 pytestmark = [pytest.mark.box, pytest.mark.slow]
 
@@ -62,8 +62,8 @@ def starter(
     boxes_here: None, folder: Path, conda_forge: channel.Server, store: int
 ) -> Iterator[Server]:
     """A server that pulls the starter, made and locked by the installer's own command."""
-    server = make("debian-12", folder)
-    provision(server, conda_forge, f"http://{server.box.gateway}:{store}")
+    server = shared.copy(shared.plain("debian-12"), folder)
+    provision(server, conda_forge, f"http://host.internal:{store}")
     yield server
     box.down(server.name)
 
@@ -77,13 +77,11 @@ def rows(server: Server, query: str) -> list[str]:
 def predict(server: Server, name: str, request: dict[str, Any]) -> dict[str, Any]:
     """Ask a model in service over HTTPS, as a client with its token."""
     token = server.ssh(f"cat /etc/mlops/secrets/services/{name}")
-    certificate = server.ssh("cat /etc/mlops/tls/certificate.pem")
     call = urllib.request.Request(
         f"{server.url}/models/{name}/predict", json.dumps(request).encode(),
         {"Authorization": f"Bearer {token}", "Content-Type": "application/json"},
     )  # fmt: skip
-    context = ssl.create_default_context(cadata=certificate)
-    with urllib.request.urlopen(call, timeout=30, context=context) as answer:
+    with server.opener().open(call, timeout=30) as answer:
         found: dict[str, Any] = json.load(answer)
     return found
 

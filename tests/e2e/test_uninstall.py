@@ -75,6 +75,7 @@ def uninstall(server: Server, *args: str) -> Done:
     return done
 
 
+@pytest.mark.usefixtures("computing")
 @pytest.mark.parametrize("system", SYSTEMS)
 def test_nothing_stays_but_what_the_plan_says(bare: Server, tmp_path: Path) -> None:
     bare.ssh(UPDATED)

@@ -11,6 +11,7 @@ from pathlib import Path
 import faults
 import load
 import pytest
+import shared
 from faults import Death
 from mlops_install import box
 from probe import Probe
@@ -38,8 +39,8 @@ def configure(server: Server, version: str, timeout: int = 120) -> None:
 def provision(version: str, folder: Path) -> Server:
     server = make("debian-12", folder)
     configure(server, version)
-    done = server.cli("apply", "--yes", "--no-verify")
-    assert done.returncode == 0, done.end
+    with shared.computing():
+        server.apply()
     load.add(server)
     return server
 

@@ -91,6 +91,7 @@ def test_every_provider_gets_the_size_and_nothing_that_it_does_not_know(vagrant)
             assert sizes == ["3072", "2"], provider
 
 
+@pytest.mark.usefixtures("computing")
 def test_a_machine_comes_up_provisioned_and_verified_and_goes_without_a_trace(vagrant):
     said = vagrant.well("vagrant", "up")
     try:

@@ -16,7 +16,7 @@ pytestmark = [
 
 PSQL = "cd /; runuser -u postgres -- psql -XqAt -d airflow -c"
 EXPIRE = (
-    "cd /etc/mlops/tls; address=$(echo $SSH_CONNECTION | cut -d' ' -f3)\n"
+    "cd /etc/mlops/tls; address=$(cat /var/lib/mlops/server_name)\n"
     "openssl req -x509 -key key.pem -days 1 -out certificate.pem -subj /CN=$address"
     " -addext subjectAltName=IP:$address 2>/dev/null; systemctl reload nginx"
 )

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import shared
 from mlops_install import box
 from mlops_install.airflowversion import airflow_version
 from server import CONFIG, Server, make
@@ -39,7 +40,8 @@ def old(boxes_here: None, folder: Path, request: pytest.FixtureRequest) -> Itera
     """A fresh Debian 13 with that version."""
     server = make("debian-13", folder)
     want(server, request.param)
-    server.applied = server.cli("apply", "--yes")
+    with shared.computing():
+        server.applied = server.cli("apply", "--yes")
     yield server
     box.down(server.name)
 

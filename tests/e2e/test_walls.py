@@ -59,6 +59,7 @@ def walled(boxes_here: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     box.down(made.name)
 
 
+@pytest.mark.usefixtures("computing")
 def test_a_server_behind_walls_is_provisioned_and_no_password_is_left_about(walled):
     walled.ssh(OTHERS)
     done = walled.cli("apply", "--yes")

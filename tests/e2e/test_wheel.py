@@ -6,6 +6,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+import walls
 from server import Done, Server, run, wait_for
 
 ROOT = Path(__file__).parents[2]
@@ -29,9 +30,10 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def program(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The console script in a venv that has nothing but the wheel and what it needs."""
     venv = tmp_path_factory.mktemp("empty") / "venv"
-    subprocess.run([sys.executable, "-m", "venv", venv], check=True)
-    pip = [venv / "bin/pip", "install", "-q", "--disable-pip-version-check", wheel]
-    done = subprocess.run(pip, capture_output=True, text=True, check=False)
+    uv, index = Path(sys.executable).with_name("uv"), walls.upstream_index()
+    subprocess.run([uv, "venv", "-q", "-p", sys.executable, venv], check=True)
+    words = [uv, "pip", "install", "-q", "-p", venv, "--default-index", index, wheel]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return venv / "bin/mlops-install"
 
@@ -98,14 +100,13 @@ def test_a_server_can_install_itself(wheel: Path, provisioned: Server) -> None:
             f"rm {UNIT}; chmod 0600 /etc/mlops/airflow.cfg"
         )
         itself = "cd /root; /root/itself/bin/mlops-install"
-        address = provisioned.box.address
         planned = provisioned.try_ssh(f"{itself} plan local")
         assert planned.returncode == 2, planned.stdout + planned.stderr
         assert f"file {UNIT}" in planned.stdout
         applied = provisioned.try_ssh(f"{itself} apply --yes local")
         assert applied.returncode == 0, applied.stdout + applied.stderr
         assert "checks ok" in applied.stderr
-        assert f"https://{address}" in applied.stderr
+        assert provisioned.url in applied.stderr
     finally:
         provisioned.ssh(f"rm -rf /root/itself {copied} /root/mlops.toml")
         provisioned.apply()

@@ -181,11 +181,12 @@ def test_a_changed_recipe_has_another_key(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_put_keeps_the_rights_of_directories(tmp_path: Path) -> None:
-    lower, upper = tmp_path / "lower", tmp_path / "upper"
+    top, lower, upper = tmp_path / "top", tmp_path / "lower", tmp_path / "upper"
     (lower / "root" / ".ssh").mkdir(parents=True)
     (lower / "root").chmod(0o700)
+    (top / "root").mkdir(mode=0o700, parents=True)
     upper.mkdir()
-    root.put(lower, upper, "/root/.ssh/key", "text", 0o600)
+    root.put((top, lower), upper, "/root/.ssh/key", "text", 0o600)
     assert (upper / "root").stat().st_mode & 0o777 == 0o700
     assert (upper / "root/.ssh/key").stat().st_mode & 0o777 == 0o600
 

@@ -69,7 +69,7 @@ def build(system: str, accelerator: str, folder: Path) -> Path:
 def _tree(system: str, tree: Path) -> None:
     """A copy of the boxes' root file system that can boot by itself."""
     with locked(box.LOCK):
-        used = {Path(record.lower) for record in state.records()}
+        used = {layer for record in state.records() for layer in record.layers}
         lower = root.rootfs(system, used, lambda message: print(message, file=sys.stderr))
         run("cp", "-a", "--reflink=auto", str(lower), str(tree))
     for path, text in host.settings(root.SYSTEMS[system]).items():

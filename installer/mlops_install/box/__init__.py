@@ -15,21 +15,28 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from mlops_install.box import host, net, proc, root
+from mlops_install.box import host, image, net, proc, root
 from mlops_install.box.root import SYSTEMS
 from mlops_install.box.state import STATE, Box, Record, load, records, save, ssh_config, started
 from mlops_install.box.tools import install_packages, locked, missing_packages, run, unavailable
 from mlops_install.errors import BoxError
 
 __all__ = [
-    "SYSTEMS", "Box", "boxes", "down", "find", "halt", "power_off", "reap", "ssh_config",
-    "unavailable", "up",
+    "SYSTEMS", "Box", "boxes", "down", "find", "freeze", "halt", "power_off", "reap",
+    "ssh_config", "unavailable", "up",
 ]  # fmt: skip
 
 LOCK = STATE / ".lock"
 RUBBISH = STATE / ".rubbish"
 REMOVE = 'exec rm -rf -- "$@" </dev/null >/dev/null 2>&1'
 BOOT_SECONDS = 90
+# The last line is for what must name this machine alike in every copy of a box.
+HOSTS = """\
+127.0.0.1 localhost
+127.0.1.1 {name}
+::1 localhost
+{gateway} host.internal
+"""
 NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,40}[a-z0-9])?")
 
 
@@ -43,14 +50,16 @@ def up(
     *,
     ephemeral: bool = False,
     nat: bool = True,
+    frozen: str = "",
     say: Callable[[str], None] = _quiet,
 ) -> Box:
     """Create the box or start it again with the disk it had; return once SSH answers.
 
-    `ephemeral` ties it to this process: `reap` removes it after that died. Starting it again
-    without `ephemeral` keeps it from then on. Without `nat` it reaches this machine only.
-    Missing packages are installed on this machine, and the first box of a system takes a
-    minute or two; `say` is told of both. BoxError when it cannot be.
+    A new box is bare, or a copy of the box that `freeze` took under the name `frozen`, with a
+    name, an address and keys of its own. `ephemeral` ties it to this process: `reap` removes it
+    after that died. Starting it again without `ephemeral` keeps it from then on. Without `nat` it
+    reaches this machine only. Missing packages are installed on this machine, and the first box of
+    a system takes a minute or two; `say` is told of both. BoxError when it cannot be.
     """
     lock = _lock(name)
     _check(system)
@@ -58,7 +67,7 @@ def up(
     with locked(lock):
         record = load(name)
         if not record or not record.ready:
-            record = _create(name, system, ephemeral, nat, say)
+            record = _create(name, system, ephemeral, nat, frozen, say)
         elif record.system == system:
             record = _own(replace(record, nat=nat), ephemeral)
         else:
@@ -83,24 +92,34 @@ def _prepare(say: Callable[[str], None]) -> None:
 
 
 def _create(
-    name: str, system: str, ephemeral: bool, nat: bool, say: Callable[[str], None]
+    name: str, system: str, ephemeral: bool, nat: bool, frozen: str, say: Callable[[str], None]
 ) -> Record:
     """Make the box's disk, after removing what a killed `up` may have left."""
     _remove(name)
     with locked(LOCK):
-        lower = root.rootfs(system, {Path(r.lower) for r in records()}, say)
+        lower = image.layers(frozen, system) if frozen else _bare(system, say)
         index = net.free_link({r.index for r in records()}).index
         owner = os.getpid() if ephemeral else None
-        record = Record(name, system, index, str(lower), nat, owner, started(os.getpid()))
+        record = Record(name, system, index, lower, nat, owner, started(os.getpid()))
         record.directory.mkdir(mode=0o755)
         save(record)
     _fill(record)
     return record
 
 
+def _bare(system: str, say: Callable[[str], None]) -> str:
+    return str(root.rootfs(system, _used(), say))
+
+
+def _used() -> set[Path]:
+    """The folders that boxes and frozen ones stand on."""
+    boxes = {layer for record in records() for layer in record.layers}
+    return boxes | {layer for kept in image.images() for layer in kept.below}
+
+
 def _fill(record: Record) -> None:
     """Write what makes this box differ from others: keys, names, and how it reaches the world."""
-    directory, lower = record.directory, Path(record.lower)
+    directory = record.directory
     for part in ("root", "upper", "work"):
         (directory / part).mkdir(mode=0o755)
     for key in ("id_ed25519", "host_key"):
@@ -110,7 +129,7 @@ def _fill(record: Record) -> None:
     (directory / "known_hosts").write_text(f"{record.link.address} {host_key}")
     (directory / "ssh_config").write_text(ssh_config(record.box()))
 
-    put = partial(root.put, lower, directory / "upper")
+    put = partial(root.put, record.layers, directory / "upper")
     for path, text in host.settings(SYSTEMS[record.system]).items():
         put(path, text)
     client = (directory / "id_ed25519.pub").read_text()
@@ -119,7 +138,7 @@ def _fill(record: Record) -> None:
     put("/etc/ssh/ssh_host_ed25519_key", (directory / "host_key").read_text(), 0o600)
     put("/etc/ssh/ssh_host_ed25519_key.pub", host_key)
     put("/etc/hostname", f"{record.name}\n")
-    put("/etc/hosts", f"127.0.0.1 localhost\n127.0.1.1 {record.name}\n::1 localhost\n")
+    put("/etc/hosts", HOSTS.format(name=record.name, gateway=record.link.gateway))
     put("/etc/machine-id", f"{uuid.uuid4().hex}\n", 0o444)
 
 
@@ -140,7 +159,7 @@ def _boot(record: Record, say: Callable[[str], None]) -> None:
         say(f"Starting {record.name}")
         proc.power_off(record.name)
         net.connect(record.link, nat=record.nat)
-        proc.start(record.name, record.directory, Path(record.lower), record.link.namespace)
+        proc.start(record.name, record.directory, record.lower, record.link.namespace)
     _wait(record)
     if not record.ready:
         _ssh(record, "sudo -n update-ca-certificates")
@@ -188,11 +207,28 @@ def _remove(name: str) -> None:
         net.disconnect(record.link)
     for left in ("propagate", "unix-export"):
         shutil.rmtree(Path("/run/systemd/nspawn", left, name), ignore_errors=True)
-    if (STATE / name).exists():
+    _discard(STATE / name)
+
+
+def _discard(*folders: Path) -> None:
+    there = [folder for folder in folders if folder.exists()]
+    for folder in there:
         RUBBISH.mkdir(exist_ok=True)
-        (STATE / name).rename(RUBBISH / uuid.uuid4().hex)
+        folder.rename(RUBBISH / uuid.uuid4().hex)
+    if there:
         # Ten thousands of files: nobody need wait. What a dead one leaves the next one takes.
         run("setsid", "--fork", "sh", "-c", REMOVE, "sh", *map(str, RUBBISH.iterdir()))
+
+
+def freeze(name: str, owner: int) -> None:
+    """Power the box off cleanly and keep its disk, read-only, for `up` to make copies of.
+
+    It goes with the process `owner`, when `reap` is called after that died.
+    """
+    halt(name)
+    with locked(_lock(name), remove=True):
+        image.keep(_known(name), owner)
+        _remove(name)
 
 
 def halt(name: str) -> None:
@@ -237,6 +273,9 @@ def reap() -> list[str]:
     names = [record.name for record in records() if record.orphaned]
     for name in names:
         down(name)
+    with locked(LOCK):
+        used = _used()
+        _discard(*(kept.directory for kept in image.images() if kept.unused(used)))
     return names
 
 

@@ -43,7 +43,7 @@ done
 """
 
 
-def start(name: str, state: Path, lower: Path, namespace: Path) -> None:
+def start(name: str, state: Path, lower: str, namespace: Path) -> None:
     """Boot the box in the background; what its console says goes to `state`/console.log."""
     groups = _groups(name)
     for group in groups:
@@ -52,7 +52,7 @@ def start(name: str, state: Path, lower: Path, namespace: Path) -> None:
     variables = {
         "LAUNCH": LAUNCH,
         "STATE": str(state),
-        "LOWER": str(lower),
+        "LOWER": lower,
         "GROUPS_OF_BOX": " ".join(map(str, groups)),
         "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1",
         "SYSTEMD_NSPAWN_API_VFS_WRITABLE": "network",

@@ -125,14 +125,17 @@ def _prune(new: Path, system: str, used: Collection[Path]) -> None:
             shutil.rmtree(path, ignore_errors=True)
 
 
-def put(lower: Path, upper: Path, path: str, text: str, mode: int = 0o644, owner: int = 0) -> None:
-    """Write a file of the box that does not run yet: into `upper`, over what `lower` has.
+def put(
+    layers: tuple[Path, ...], upper: Path, path: str, text: str, mode: int = 0o644, owner: int = 0
+) -> None:
+    """Write a file of the box that does not run yet: into `upper`, over what `layers` have.
 
-    Directories on the way get the rights they have in `lower`, as those of `upper` count.
+    Directories on the way get the rights they have below, as those of `upper` count.
     """
     relative = Path(path).relative_to("/")
     for parent in reversed(relative.parents):
-        _same_directory(lower / parent, upper / parent)
+        models = (layer / parent for layer in layers)
+        _same_directory(next((m for m in models if m.is_dir()), None), upper / parent)
     target = upper / relative
     target.unlink(missing_ok=True)
     target.touch(mode=mode)
@@ -141,9 +144,9 @@ def put(lower: Path, upper: Path, path: str, text: str, mode: int = 0o644, owner
     target.write_text(text)
 
 
-def _same_directory(model: Path, target: Path) -> None:
+def _same_directory(model: Path | None, target: Path) -> None:
     target.mkdir(mode=0o755, exist_ok=True)
-    if model.is_dir():
+    if model:
         status = model.stat()
         os.chown(target, status.st_uid, status.st_gid)
         target.chmod(status.st_mode & 0o7777)

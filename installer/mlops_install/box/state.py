@@ -25,7 +25,11 @@ class Box:
 
 @dataclass(frozen=True)
 class Record:
-    """What is stored of a box. `ready` is false until it answered once: else it is half-made."""
+    """What is stored of a box. `ready` is false until it answered once: else it is half-made.
+
+    `lower` are the folders that it stands on, as overlayfs takes them: the topmost first, with
+    colons in between.
+    """
 
     name: str
     system: str
@@ -40,6 +44,11 @@ class Record:
     def directory(self) -> Path:
         """Where everything of the box is."""
         return STATE / self.name
+
+    @property
+    def layers(self) -> tuple[Path, ...]:
+        """The read-only folders that it stands on, the topmost first."""
+        return tuple(map(Path, self.lower.split(":")))
 
     @property
     def link(self) -> net.Link:
