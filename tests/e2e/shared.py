@@ -56,8 +56,7 @@ def plain(system: str) -> Frozen:
     """A server with the tests' own tasks in it."""
 
     def make_it(folder: Path) -> Frozen:
-        with computing():
-            server = provision(system, folder)
+        server = provision(system, folder)  # at once: half of all tests wait for it
         assert server.applied.returncode == 0, server.applied.end
         ready(server)
         return _freeze(server)
@@ -77,8 +76,7 @@ def with_project(system: str) -> Frozen:
     def make_it(folder: Path) -> Frozen:
         server = copy(plain(system), folder)
         server.want(project.config(locked_project(), conda_forge()))
-        with computing():
-            server.applied = server.cli("apply", "--yes")
+        server.applied = server.cli("apply", "--yes")
         assert server.applied.returncode == 0, server.applied.end
         return _freeze(server)
 
