@@ -1,5 +1,6 @@
 """What a box takes over from its machine, and where it is on the network."""
 
+import time
 from pathlib import Path
 
 import pytest
@@ -204,3 +205,14 @@ def test_a_failing_command_tells_its_last_words() -> None:
     with pytest.raises(BoxError, match="exited with 3") as caught:
         tools.run("sh", "-c", "seq 20; exit 3")
     assert caught.value.detail.splitlines() == [str(n) for n in range(11, 21)]
+
+
+def test_root_file_systems_can_be_kept_elsewhere(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("MLOPS_BOX_CACHE", raising=False)
+    assert root.cache() == Path("/var/cache/mlops-box")
+    monkeypatch.setenv("MLOPS_BOX_CACHE", str(tmp_path))
+    kept = tmp_path / f"debian-12-{root.recipe_key('debian-12')}-{time.strftime('%Y%m%d%H%M%S')}"
+    kept.mkdir()
+    assert root.rootfs("debian-12", set(), print) == kept

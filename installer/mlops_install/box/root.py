@@ -12,7 +12,6 @@ from mlops_install.box.tools import run
 from mlops_install.errors import BoxError
 
 SYSTEMS = {"debian-12": "bookworm", "debian-13": "trixie"}
-CACHE = Path("/var/cache/mlops-box")
 MAX_AGE = 14 * 24 * 3600  # seconds; older ones lack security updates that a new server has
 INCLUDE = (
     "ca-certificates", "dbus", "iproute2", "openssh-server", "sudo", "systemd", "systemd-sysv",
@@ -51,6 +50,11 @@ END
 """
 
 
+def cache() -> Path:
+    """Where root file systems are kept; MLOPS_BOX_CACHE names another place."""
+    return Path(os.environ.get("MLOPS_BOX_CACHE") or "/var/cache/mlops-box").absolute()
+
+
 def recipe_key(system: str) -> str:
     """Ten hex digits that change whenever what is built for `system` changes."""
     recipe = "\n".join((system, SYSTEMS[system], *INCLUDE, HOOK))
@@ -79,7 +83,7 @@ def rootfs(system: str, used: Collection[Path], say: Callable[[str], None]) -> P
 
 def _built(system: str) -> list[Path]:
     """The finished directories of the present recipe, oldest first."""
-    return sorted(CACHE.glob(f"{system}-{recipe_key(system)}-*"))
+    return sorted(cache().glob(f"{system}-{recipe_key(system)}-*"))
 
 
 def _made(path: Path) -> float:
@@ -88,19 +92,19 @@ def _made(path: Path) -> float:
 
 def _build(system: str, say: Callable[[str], None]) -> Path:
     say(f"Building {system} once (20 seconds to 2 minutes)")
-    aside = CACHE / ".building"
+    aside = cache() / ".building"
     shutil.rmtree(aside, ignore_errors=True)
     aside.mkdir(mode=0o755, parents=True)
     try:
         _mmdebstrap(SYSTEMS[system], aside)
         stamp = time.strftime("%Y%m%d%H%M%S")
-        return aside.rename(CACHE / f"{system}-{recipe_key(system)}-{stamp}")
+        return aside.rename(cache() / f"{system}-{recipe_key(system)}-{stamp}")
     finally:
         shutil.rmtree(aside, ignore_errors=True)
 
 
 def _mmdebstrap(codename: str, target: Path) -> None:
-    hook = CACHE / ".hook"
+    hook = cache() / ".hook"
     hook.write_text(HOOK)
     options = host.apt_options(run("apt-config", "dump"))
     lines = [line for source in host.apt_sources(codename) for line in source.one_line()]
@@ -120,7 +124,7 @@ def _mmdebstrap(codename: str, target: Path) -> None:
 
 
 def _prune(new: Path, system: str, used: Collection[Path]) -> None:
-    for path in CACHE.glob(f"{system}-*"):
+    for path in cache().glob(f"{system}-*"):
         if path != new and path not in used:
             shutil.rmtree(path, ignore_errors=True)
 
