@@ -1,18 +1,22 @@
 # `make demo`: a running, verified server in a disposable box. `make test`: everything that must pass.
 PYTHON ?= python3
 BIN := .venv/bin
+RUNTIME := .venv/.runtime
 READY := .venv/.ready
-DEMO := $(BIN)/mlops-install -F .demo/ssh_config
+INSTALL := $(BIN)/python scripts/pip-install
 
-.PHONY: demo demo-down test lint unit e2e chaos upgrade-test faults bench lock clean uninstall-test versions-test vm-test
+.PHONY: demo demo-box demo-down test lint unit e2e chaos upgrade-test faults bench lock clean uninstall-test versions-test vm-test
 
-demo: $(READY)
-	@mkdir -p .demo
-	$(BIN)/mlops-install box up demo
-	@$(BIN)/mlops-install box ssh-config demo > .demo/ssh_config
+# The box is made while the virtual environment is filled: all that it needs is Python itself.
+demo:
+	@$(MAKE) --no-print-directory -j2 demo-box $(RUNTIME)
 	$(BIN)/mlops-install apply -F .demo/ssh_config demo --yes
 
-demo-down: $(READY)
+demo-box: | $(BIN)/pip
+	@mkdir -p .demo
+	PYTHONPATH=installer $(BIN)/python -m mlops_install.box demo > .demo/ssh_config
+
+demo-down: $(RUNTIME)
 	$(BIN)/mlops-install box down demo
 	@rm -rf .demo
 
@@ -58,15 +62,25 @@ bench: $(READY)
 	$(BIN)/python benchmarks/run.py
 
 # Newest versions of the development tools; the locks of what goes onto servers: scripts/lock-airflow.
+LOCK := $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes \
+  --no-emit-index-url --no-header pyproject.toml --extra checkout
 lock: $(READY)
-	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes \
-	  --no-emit-index-url --no-header --extra dev pyproject.toml -o requirements-dev.txt
+	$(LOCK) --extra dev -o requirements-dev.txt
+	$(LOCK) -c requirements-dev.txt --no-annotate -o requirements.txt
 
 clean:
 	rm -rf .venv .demo dist build .mypy_cache .ruff_cache .pytest_cache
 
-$(READY): requirements-dev.txt pyproject.toml
+$(BIN)/pip:
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install -q --disable-pip-version-check --require-hashes -r requirements-dev.txt
-	$(BIN)/pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
+
+# What the program needs; the development tools come on top of it.
+$(RUNTIME): requirements.txt pyproject.toml | $(BIN)/pip
+	$(INSTALL) --require-hashes -r requirements.txt
+	$(INSTALL) --no-deps --no-build-isolation -e .
+	@touch $@
+
+# Tests start many processes, so everything is compiled once. The demo starts two, and does not wait.
+$(READY): requirements-dev.txt $(RUNTIME)
+	UV_COMPILE_BYTECODE=1 $(INSTALL) --require-hashes -r requirements-dev.txt
 	@touch $@
