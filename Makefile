@@ -5,7 +5,7 @@ RUNTIME := .venv/.runtime
 READY := .venv/.ready
 INSTALL := $(BIN)/python scripts/pip-install
 
-.PHONY: demo demo-box demo-down test lint unit e2e chaos upgrade-test faults bench lock clean uninstall-test versions-test vm-test
+.PHONY: demo demo-box demo-down test quick lint unit e2e chaos upgrade-test faults bench lock clean uninstall-test versions-test vm-test
 
 # The box is made while the virtual environment is filled: all that it needs is Python itself.
 demo:
@@ -21,6 +21,9 @@ demo-down: $(RUNTIME)
 	@rm -rf .demo
 
 test: lint unit e2e
+
+# What needs no box: two minutes.
+quick: lint unit
 
 lint: $(READY)
 	$(BIN)/ruff format --check .

@@ -27,10 +27,10 @@ def host_keys(server: Server) -> Path:
 
 
 def let_in(server: Server) -> None:
-    """Make the deploy key before the installer does, and let it in."""
+    """Let the deploy key in; made here where the installer has not made one yet."""
     server.ssh(
         "mkdir -p /etc/mlops/secrets ~git/.ssh; chmod 700 /etc/mlops/secrets\n"
-        "ssh-keygen -qt ed25519 -N '' -f /etc/mlops/secrets/deploy_key\n"
+        "cd /etc/mlops/secrets; [ -e deploy_key ] || ssh-keygen -qt ed25519 -N '' -f deploy_key\n"
         "cp /etc/mlops/secrets/deploy_key.pub ~git/.ssh/authorized_keys; chown -R git ~git"
     )
 
