@@ -1,17 +1,38 @@
-"""The entry point. Help is a file, so that it needs no library: it answers at once."""
+"""The entry point. Help is files, so that it needs no library: it answers at once."""
 
+import gc
 import sys
 from pathlib import Path
+
+HERE = Path(__file__).parent
 
 
 def main() -> None:
     """Run the command line."""
-    if sys.argv[1:] in (["--help"], ["-h"], ["help"]):
-        sys.stdout.write((Path(__file__).parent / "help.txt").read_text())
+    words = sys.argv[1:]
+    if words[:1] == ["help"]:
+        words = [*words[1:], "--help"]
+    page = _page(words)
+    if page is not None:
+        sys.stdout.write(page.read_text())
         return
+    # Imports make many objects and no rubbish: looking for it meanwhile takes a tenth of the time.
+    gc.disable()
     from mlops_install.cli import run
 
-    run()
+    run(words)
+
+
+def _page(words: list[str]) -> Path | None:
+    """The help that is asked for; None where typer has to look closer at the words."""
+    *command, last = words or [""]
+    if last not in ("--help", "-h"):
+        return None
+    if not command:
+        return HERE / "help.txt"
+    page = HERE / "help" / f"{'.'.join(command)}.txt"
+    plain = all(word.replace("-", "").isalpha() for word in command)
+    return page if plain and page.is_file() else None
 
 
 if __name__ == "__main__":

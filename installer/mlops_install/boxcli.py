@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from mlops_install.options import PASSED_ON
+
 box = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
 
@@ -21,7 +23,7 @@ def box_up(
     report.say(f"box {name} is up at {made.address}; `mlops-install box ssh {name}` logs in")
 
 
-@box.command("ssh", context_settings={"ignore_unknown_options": True})
+@box.command("ssh", context_settings=PASSED_ON)
 def box_ssh(
     name: str, command: Annotated[list[str] | None, typer.Argument(help="Command to run.")] = None
 ) -> None:

@@ -29,7 +29,12 @@ from mlops_install.options import (
 from mlops_install.uninstallcli import uninstall
 from mlops_install.workflowscli import rollback, sync, workflows
 
-app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+app = typer.Typer(
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 app.add_typer(env, name="env", help="The conda environments of the models on the server.")
 app.add_typer(workflows, name="workflows", help="The workflow repository on the server.")
 app.command()(sync)
@@ -45,10 +50,10 @@ INTERRUPTED = 130
 """What typer makes of Ctrl-C."""
 
 
-def run() -> None:
+def run(words: list[str]) -> None:
     """Run the command line; every error of ours ends here, with exit code 1."""
     try:
-        code = app(standalone_mode=False)
+        code = app(words, standalone_mode=False)
     except MlopsError as problem:
         _stop(problem)
     except Exception as problem:

@@ -5,7 +5,14 @@ from typing import Annotated
 
 import typer
 
-from mlops_install.options import ConfigOption, JsonOption, OnOption, SshOption, chosen
+from mlops_install.options import (
+    PASSED_ON,
+    ConfigOption,
+    JsonOption,
+    OnOption,
+    SshOption,
+    chosen,
+)
 
 env = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
@@ -35,7 +42,7 @@ def env_show(
     return _env(context, on, config, ssh_config, "show", model, *(["--json"] if as_json else []))
 
 
-@env.command("run", context_settings={"ignore_unknown_options": True})
+@env.command("run", context_settings=PASSED_ON)
 def env_run(
     context: typer.Context,
     model: str,

@@ -29,6 +29,9 @@ OnOption = Annotated[
     str | None, typer.Option("--on", help="Server, as HOST of the other commands.", metavar="HOST")
 ]
 
+# Of a command that runs another one: `-h`, as in `df -h`, is the other one's.
+PASSED_ON = {"ignore_unknown_options": True, "help_option_names": ["--help"]}
+
 
 def chosen(
     context: typer.Context,
