@@ -1,6 +1,7 @@
 """What the commands do, each as a short story."""
 
 import contextlib
+import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -9,37 +10,26 @@ from pathlib import Path
 
 from mlops_install import config as configs
 from mlops_install import context as contexts
-from mlops_install import engine, facts, preflight, report, rollback, runlock, upgrading
+from mlops_install import engine, facts, preflight, render, report, rollback, runlock, upgrading
 from mlops_install import plan as plans
 from mlops_install import progress as progresses
 from mlops_install import upgrade as upgrades
 from mlops_install.check import Check
 from mlops_install.context import Context, Given
 from mlops_install.errors import ConfigError
-from mlops_install.host import Host, Local, Ssh, ask_password
+from mlops_install.host import Host, Local, ask_password
 from mlops_install.progress import Timing
+from mlops_install.reaching import Options, beside
 from mlops_install.resources.backup import Switched
 from mlops_install.resources.environment import PROGRAM
 from mlops_install.roles import stages
 from mlops_install.roles.base import with_login
-from mlops_install.settings import Config
 from mlops_install.shell import sh
 from mlops_install.upgrade import Upgrade
 from mlops_install.upgrading import Steps
 from mlops_install.workflowsettings import Workflows
 
 OK, DIFFERENT = 0, 2
-
-
-@dataclass(frozen=True)
-class Options:
-    """What the command line said, for every command that talks to a server."""
-
-    target: str | None = None
-    config: Path | None = None
-    ssh_config: Path | None = None
-    accept_new: bool = False
-    as_json: bool = False
 
 
 @contextmanager
@@ -51,42 +41,18 @@ def reach(
     `given` stands for the files and secrets that the config names, where they are not needed;
     `version` for the version of Airflow that it names.
     """
-    config = configs.load(options.config)
+    login = options.login()
+    config = login.config
     if version:
         airflow = config.airflow.model_copy(update={"version": version})
         config = config.model_copy(update={"airflow": airflow})
     given = given or contexts.given(config)
-    with contextlib.closing(log_in(options, config)) as server:
-        found = facts.gather(server, ask_password)
+    render.prepare()
+    with contextlib.closing(login.server) as server:
+        found = login.facts()
+        gc.freeze()  # what was loaded stays: there is no rubbish to look for, at the end either
         preflight.check(config, found)
         yield server, contexts.make(config, found, given, server.reached)
-
-
-def log_in(options: Options, config: Config) -> Host:
-    """The server that the command line or the config names, connected; to be closed."""
-    server = _host(options, config)
-    if isinstance(server, Ssh):
-        server.connect()
-    return server
-
-
-def _host(options: Options, config: Config) -> Host:
-    target = options.target or config.server.host
-    if target is None:
-        raise ConfigError(
-            "no server is named",
-            fix="say `mlops-install apply user@host`, or set [server] host in mlops.toml"
-            " (`mlops-install init` writes one); `mlops-install --help` for more",
-        )
-    if target == "local":
-        return Local()
-    ssh_config = config.server.ssh_config
-    return Ssh(
-        target,
-        ssh_config=options.ssh_config or (Path(ssh_config).expanduser() if ssh_config else None),
-        accept_new=options.accept_new,
-        timeout=config.server.connect_timeout,
-    )
 
 
 def plan(options: Options, *, full: bool) -> int:
@@ -96,12 +62,13 @@ def plan(options: Options, *, full: bool) -> int:
     if options.as_json:
         report.result(report.plan_json(planned, upgrade))
     else:
-        report.show_plan(planned, report.data, full=full, upgrade=upgrade)
+        report.show_plan(planned, report.data(), full=full, upgrade=upgrade)
     return DIFFERENT if planned.changes else OK
 
 
 def _planned(server: Host, context: Context) -> tuple[plans.Plan, Upgrade | None]:
-    planned = plans.make_plan(server, stages(context))
+    with beside(report.prepare):
+        planned = plans.make_plan(server, stages(context))
     upgrade = upgrades.find(planned, context)
     return planned, upgrade and upgrades.with_tasks(server, upgrade)
 
@@ -114,7 +81,7 @@ def apply(
         steps = Steps(server, partial(_choice, context, yes))
         context = _settled(steps, context)
         planned, upgrade = _planned(server, context)
-        report.show_plan(planned, report.people, full=full, upgrade=upgrade)
+        report.show_plan(planned, report.people(), full=full, upgrade=upgrade)
         if planned.changes and not (yes or agreed(server)):
             report.say("nothing was changed")
             return DIFFERENT
@@ -136,7 +103,7 @@ def apply(
             found = [asdict(check) for check in done.checks]
             report.result(report.plan_json(planned, upgrade) | about | {"checks": found})
         elif done.checks:
-            report.show_checks(done.checks, report.people)
+            report.show_checks(done.checks, report.people())
         user = context.config.airflow.admin_user
         report.ending(context.base_url, user, _login(options, server))
         return DIFFERENT if any(check.outcome == "FAILED" for check in done.checks) else OK
@@ -227,7 +194,7 @@ def verify(options: Options, junit: Path | None) -> int:
     if options.as_json:
         report.result({"version": 1, "checks": [asdict(check) for check in checks]})
     else:
-        report.show_checks(checks, report.data)
+        report.show_checks(checks, report.data())
     return DIFFERENT if any(check.outcome == "FAILED" for check in checks) else OK
 
 
@@ -247,7 +214,7 @@ def status(options: Options) -> int:
     if options.as_json:
         report.result(found.as_json())
     else:
-        report.table(("", "what", "state"), found.rows(), report.data)
+        report.table(("", "what", "state"), found.rows(), report.data())
     return OK if found.healthy else DIFFERENT
 
 

@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import IO
 
 from mlops_install import actions, report
-from mlops_install.actions import OK, Options
+from mlops_install.actions import OK
 from mlops_install.context import Given
 from mlops_install.errors import ApplyError, ConfigError, ConnectionLost
 from mlops_install.host import Host
+from mlops_install.reaching import Options
 from mlops_install.resources.environment import PROGRAM
 from mlops_install.session import Result
 from mlops_install.shell import sh

@@ -52,7 +52,7 @@ def box_list() -> None:
     from mlops_install import report
 
     rows = [(b.name, b.system, b.address, "running" if b.running else "off") for b in boxes.boxes()]
-    report.table(("box", "system", "address", "state"), rows, report.data)
+    report.table(("box", "system", "address", "state"), rows, report.data())
 
 
 @box.command("halt")

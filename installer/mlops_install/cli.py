@@ -24,6 +24,7 @@ from mlops_install.options import (
     JsonOption,
     SshOption,
     YesOption,
+    begun,
     chosen,
 )
 from mlops_install.uninstallcli import uninstall
@@ -116,9 +117,10 @@ def apply(
     full: FullOption = False,
 ) -> int:
     """Show the plan, ask, carry it out, verify. Run it again for every change and upgrade."""
+    options = chosen(context, host, config, ssh_config, accept_new_host_key, as_json)
+    options = begun(options)
     from mlops_install import actions
 
-    options = chosen(context, host, config, ssh_config, accept_new_host_key, as_json)
     yes = yes or context.obj["yes"]
     return actions.apply(options, yes=yes, verify_after=not no_verify, full=full)
 
@@ -134,9 +136,10 @@ def plan(
     full: FullOption = False,
 ) -> int:
     """Show what apply would do; exit code 2 when that is something."""
+    options = chosen(context, host, config, ssh_config, accept_new_host_key, as_json)
+    options = begun(options)
     from mlops_install import actions
 
-    options = chosen(context, host, config, ssh_config, accept_new_host_key, as_json)
     return actions.plan(options, full=full)
 
 
@@ -151,9 +154,10 @@ def verify(
     junit: Annotated[Path | None, typer.Option(help="Write a JUnit report.")] = None,
 ) -> int:
     """Run the infrastructure tests against the live server; exit code 2 when one fails."""
+    options = chosen(context, host, config, ssh_config, accept_new_host_key, as_json)
+    options = begun(options)
     from mlops_install import actions
 
-    options = chosen(context, host, config, ssh_config, accept_new_host_key, as_json)
     return actions.verify(options, junit)
 
 
@@ -167,9 +171,10 @@ def status(
     as_json: JsonOption = False,
 ) -> int:
     """What runs on the server, and how it is; exit code 2 when something is down."""
+    options = chosen(context, host, config, ssh_config, accept_new_host_key, as_json)
+    options = begun(options)
     from mlops_install import actions
 
-    options = chosen(context, host, config, ssh_config, accept_new_host_key, as_json)
     return actions.status(options)
 
 

@@ -2,19 +2,21 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pydantic import SecretStr
 
 from mlops_install import connections, release, variables
 from mlops_install.errors import ConfigError
 from mlops_install.facts import Facts
-from mlops_install.lock import project as projects
-from mlops_install.lock.project import Model
 from mlops_install.resources.tree import Files
 from mlops_install.secretref import secret
 from mlops_install.section import SecretRef
 from mlops_install.settings import Config
 from mlops_install.sizing import Sizing, size
+
+if TYPE_CHECKING:
+    from mlops_install.lock.project import Model
 
 
 @dataclass(frozen=True)
@@ -22,7 +24,7 @@ class Project:
     """The workflow project that [workflows] path names."""
 
     files: Files
-    models: tuple[Model, ...]
+    models: "tuple[Model, ...]"
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,8 @@ def _store(config: Config) -> None:
 def _project(config: Config) -> Project | None:
     if config.workflows.path is None:
         return None
+    from mlops_install.lock import project as projects  # YAML, which only a project needs
+
     folder = Path(config.workflows.path).expanduser()
     files = release.read(folder, config.workflows.max_release_mb)
     project = Project(files, projects.read(folder, config.models.cuda))

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from mlops_install.errors import HostError
 from mlops_install.host import Host
+from mlops_install.session import Result
 
 SCRIPT = r"""
 say() { printf '%s=%s\n' "$1" "$2"; }
@@ -78,9 +79,12 @@ class Facts:
         return {"12": "15", "13": "17", "24.04": "16"}.get(self.os_version, "15")
 
 
-def gather(host: Host, ask_password: Callable[[str], str]) -> Facts:
-    """Ask the server; the first thing ever run on it. Raises `HostError` when it cannot answer."""
-    result = host.first(SCRIPT, ask_password)
+def gather(host: Host, ask_password: Callable[[str], str], said: Result | None = None) -> Facts:
+    """Ask the server; the first thing ever run on it. Raises `HostError` when it cannot answer.
+
+    `said` is what it answered already, where it was asked without a password.
+    """
+    result = host.first(SCRIPT, ask_password, said)
     if "init=" not in result.stdout:
         raise HostError("the server cannot tell what it is", detail=result.stderr)
     return parse(result.stdout)

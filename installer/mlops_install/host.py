@@ -11,6 +11,7 @@ import socket
 import subprocess
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -67,12 +68,14 @@ class Host(ABC):
     def _secret_line(self) -> str:
         return "" if self._password is None else f"{self._password}\n"
 
-    def first(self, script: str, ask_password: Callable[[str], str]) -> Result:
+    def first(
+        self, script: str, ask_password: Callable[[str], str], said: Result | None = None
+    ) -> Result:
         """Run the first script; where sudo wants a password, ask for it once and keep it.
 
-        Raises `HostError` when sudo refuses.
+        `said` is what it answered without one. Raises `HostError` when sudo refuses.
         """
-        result = self.run(script)
+        result = said or self.run(script)
         if _wants_password(result):
             self._password = ask_password(f"sudo password for {self.address}: ")
             self._sudo = "exec sudo -k -S -p '' "
@@ -84,6 +87,9 @@ class Host(ABC):
                 fix="log in as root, or as a user whom /etc/sudoers lets run every command",
             )
         return result
+
+    def connect(self) -> None:  # noqa: B027 - nothing to connect to on this machine
+        """Connect and log in. Raises `HostError` with the reason and the fix."""
 
     def close(self) -> None:  # noqa: B027 - nothing to close on this machine
         """Give up the connection."""
@@ -180,16 +186,14 @@ class Ssh(Host):
         accept_new: bool = False,
         timeout: int = 15,
     ) -> None:
+        from mlops_install import sshlogin  # what is on this machine needs no fabric
+
         self.address = target
-        self._options = (ssh_config, accept_new, timeout)
+        self._log_in = partial(sshlogin.connect, target, ssh_config, accept_new, timeout)
         self._connection: Any = None
 
     def connect(self) -> None:
-        """Connect and log in. Raises `HostError` with the reason and the fix."""
-        from mlops_install import sshlogin
-
-        ssh_config, accept_new, timeout = self._options
-        self._connection = sshlogin.connect(self.address, ssh_config, accept_new, timeout)
+        self._connection = self._log_in()
         self.reached = self._connection.host
         transport = self._connection.client.get_transport()
         transport.set_keepalive(KEEPALIVE)

@@ -1,12 +1,13 @@
 """The options that several commands share."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 if TYPE_CHECKING:
-    from mlops_install import actions
+    from mlops_install.reaching import Options
 
 HostArgument = Annotated[
     str | None,
@@ -40,15 +41,22 @@ def chosen(
     ssh_config: Path | None,
     accept_new: bool,
     as_json: bool,
-) -> "actions.Options":
+) -> "Options":
     """What was said after the command, and before it."""
-    from mlops_install import actions
+    from mlops_install.reaching import Options
 
     before = context.obj or {}
-    return actions.Options(
+    return Options(
         host,
         config or before.get("config"),
         ssh_config or before.get("ssh_config"),
         accept_new or before.get("accept_new", False),
         as_json or before.get("as_json", False),
     )
+
+
+def begun(options: "Options") -> "Options":
+    """The login begins here, so that the server is at work while the rest of the program loads."""
+    from mlops_install.reaching import Login
+
+    return replace(options, begun=Login(options))

@@ -5,15 +5,15 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-
-from rich.console import Group
-from rich.live import Live
-from rich.spinner import Spinner
-from rich.table import Table
-from rich.text import Text
+from typing import TYPE_CHECKING
 
 from mlops_install.engine import Event
-from mlops_install.report import people
+from mlops_install.report import people, styled
+
+if TYPE_CHECKING:
+    from rich.console import Group
+    from rich.table import Table
+    from rich.text import Text
 
 Timing = dict[str, str | float]
 
@@ -35,9 +35,9 @@ class Progress:
         with self.lock:
             line = self._take(event)
         if line:  # printed without the lock, which the live display takes while it prints
-            people.print(line)
+            people().print(line)
 
-    def _take(self, event: Event) -> Text | None:
+    def _take(self, event: Event) -> "Text | None":
         now = time.monotonic()
         if event.kind == "stage":
             self.stage, self.running = event.lane, {}
@@ -58,31 +58,37 @@ class Progress:
         where = {"stage": self.stage, "lane": event.lane, "resource": event.text}
         self.timings.append({**where, **times})
 
-    def _ended(self, event: Event, seconds: float) -> Text | None:
+    def _ended(self, event: Event, seconds: float) -> "Text | None":
         """The line of what ended; quick things are only counted."""
         at = f"{time.monotonic() - self.started:6.1f}s"
         count = f"{self.done}/{self.total}"
         if event.kind == "failed":
-            return Text(f"{at}  failed  {self.stage}: {event.text}", "bold red")
+            return styled(f"{at}  failed  {self.stage}: {event.text}", "bold red")
         if seconds > 1 or self.done == self.total:
-            return Text(f"{at}  {count:>7}  {self.stage}: {event.text} ({seconds:.1f} s)")
+            return styled(f"{at}  {count:>7}  {self.stage}: {event.text} ({seconds:.1f} s)")
         return None
 
-    def __rich__(self) -> Group:
+    def __rich__(self) -> "Group":
+        from rich.console import Group
+
         with self.lock:
             return Group(self._head(), *self._rows())
 
-    def _head(self) -> Text:
+    def _head(self) -> "Text":
         seconds = int(time.monotonic() - self.started)
         text = f"{self.stage}  {self.done}/{self.total} done  {seconds // 60}:{seconds % 60:02}"
-        return Text(text, "bold")
+        return styled(text, "bold")
 
-    def _rows(self) -> Iterator[Table]:
+    def _rows(self) -> Iterator["Table"]:
+        from rich.spinner import Spinner
+        from rich.table import Table
+        from rich.text import Text
+
         for lane, (name, since, output) in self.running.items():
             table = Table.grid(padding=(0, 1))
             seconds = f"{time.monotonic() - since:.0f}s"
-            last = Text(output[: max(people.width - 60, 20)], "dim", overflow="ellipsis")
-            table.add_row("", Spinner("dots"), Text(lane, "cyan"), name, seconds, last)
+            last = Text(output[: max(people().width - 60, 20)], "dim", overflow="ellipsis")
+            table.add_row("", Spinner("dots"), styled(lane, "cyan"), name, seconds, last)
             yield table
 
 
@@ -90,8 +96,10 @@ class Progress:
 def progress(total: int) -> Iterator[Progress]:
     """Live on a terminal, plain lines elsewhere."""
     shown = Progress(total)
-    if not people.is_terminal or people.is_dumb_terminal:
+    if not people().is_terminal or people().is_dumb_terminal:
         yield shown
         return
-    with Live(shown, console=people, refresh_per_second=8, transient=True):
+    from rich.live import Live
+
+    with Live(shown, console=people(), refresh_per_second=8, transient=True):
         yield shown

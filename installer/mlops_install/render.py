@@ -5,13 +5,14 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-HERE = Path(__file__).parent
+TEMPLATES = Path(__file__).parent / "templates"
+TEMPLATE = ".j2"
 
 
 @cache
 def _environment() -> Environment:
     return Environment(
-        loader=FileSystemLoader(HERE / "templates"),
+        loader=FileSystemLoader(TEMPLATES),
         undefined=StrictUndefined,
         keep_trailing_newline=True,
         trim_blocks=True,
@@ -20,7 +21,14 @@ def _environment() -> Environment:
     )
 
 
+def prepare() -> None:
+    """Compile all templates, while there is time: that takes longer than to render them."""
+    for path in TEMPLATES.glob(f"*/*{TEMPLATE}"):
+        _environment().get_template(str(path.relative_to(TEMPLATES)))
+
+
 def render(template: str, **variables: object) -> str:
-    """The text of `templates/<template>`, `.j2` added when the file has it."""
-    name = f"{template}.j2" if (HERE / "templates" / f"{template}.j2").exists() else template
-    return _environment().get_template(name).render(variables)
+    """The text of `templates/<template>`; a template where the file's name ends in .j2."""
+    if (TEMPLATES / template).exists():
+        return (TEMPLATES / template).read_text()
+    return _environment().get_template(template + TEMPLATE).render(variables)

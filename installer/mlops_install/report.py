@@ -1,14 +1,14 @@
-"""All that is printed: data on stdout, everything for people on stderr."""
+"""All that is printed: data on stdout, everything for people on stderr.
+
+rich is loaded when something is printed: a server is asked before that.
+"""
 
 import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
-from typing import Any
-
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 from mlops_install.check import Check
 from mlops_install.errors import MlopsError
@@ -16,13 +16,42 @@ from mlops_install.plan import Change, Plan
 from mlops_install.removal.plan import Kept
 from mlops_install.upgrade import Upgrade
 
-people = Console(stderr=True, highlight=False, soft_wrap=True)
-data = Console(highlight=False, soft_wrap=True)
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.text import Text
+
+
+@cache
+def people() -> "Console":
+    """The terminal of people, or where stderr goes."""
+    from rich.console import Console
+
+    return Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+@cache
+def data() -> "Console":
+    """Where data goes."""
+    from rich.console import Console
+
+    return Console(highlight=False, soft_wrap=True)
+
+
+def styled(text: str, style: str = "") -> "Text":
+    """Text in a style of rich."""
+    from rich.text import Text
+
+    return Text(text, style)
+
+
+def prepare() -> None:
+    """Load rich, while there is time."""
+    people().print(styled(""), end="")
 
 
 def say(text: str, style: str = "") -> None:
     """One line for people."""
-    people.print(Text(text, style))
+    people().print(styled(text, style))
 
 
 def line(text: str) -> None:
@@ -38,41 +67,41 @@ def result(value: object) -> None:
 
 def error(problem: MlopsError) -> None:
     """An error: what happened, the details, and the fix."""
-    people.print(Text("error: ", "bold red") + Text(problem.message))
+    people().print(styled("error: ", "bold red") + styled(problem.message))
     for line in problem.detail.strip().splitlines():
-        people.print(Text(f"  {line}", "dim"))
+        people().print(styled(f"  {line}", "dim"))
     if problem.fix:
-        people.print(Text("fix:   ", "bold") + Text(problem.fix))
+        people().print(styled("fix:   ", "bold") + styled(problem.fix))
 
 
 # --- plans --------------------------------------------------------------------------------
 
 
-def plan_lines(plan: Plan, *, full: bool) -> Iterator[Text]:
+def plan_lines(plan: Plan, *, full: bool) -> Iterator["Text"]:
     """The plan as a diff; `full` shows the text of new files too."""
     for stage, lanes in plan.stages:
-        yield Text(f"{stage}", "bold")
+        yield styled(f"{stage}", "bold")
         for lane in lanes:
             for change in lane.changes:
                 yield from _change_lines(change, full)
     number = len(plan.changes)
     if number:
-        yield Text(f"{number} of {plan.checked} resources to change", "bold")
+        yield styled(f"{number} of {plan.checked} resources to change", "bold")
     else:
-        yield Text(f"nothing to do: all {plan.checked} resources are as wanted", "green")
+        yield styled(f"nothing to do: all {plan.checked} resources are as wanted", "green")
 
 
-def _change_lines(change: Change, full: bool) -> Iterator[Text]:
+def _change_lines(change: Change, full: bool) -> Iterator["Text"]:
     new = _is_new(change)
-    yield Text(f"  {'+' if new else '~'} {change.resource.name}", "green" if new else "yellow")
+    yield styled(f"  {'+' if new else '~'} {change.resource.name}", "green" if new else "yellow")
     shown = [d for d in change.differences if not (change.text and d.key == "sha256")]
     for difference in () if new else shown:
         name = f"{difference.key}: " if difference.key else ""
-        yield Text(f"      {name}{difference.old} → {difference.new}")
+        yield styled(f"      {name}{difference.old} → {difference.new}")
     for line in change.text.splitlines() if full or not new else ():
-        yield Text(f"      {line}", {"+": "green", "-": "red", "@": "cyan"}.get(line[:1], ""))
+        yield styled(f"      {line}", {"+": "green", "-": "red", "@": "cyan"}.get(line[:1], ""))
     for step in change.steps:
-        yield Text(f"      {step.line()}", "dim")
+        yield styled(f"      {step.line()}", "dim")
 
 
 def _is_new(change: Change) -> bool:
@@ -80,33 +109,33 @@ def _is_new(change: Change) -> bool:
 
 
 def show_plan(
-    plan: Plan, console: Console, *, full: bool = False, upgrade: Upgrade | None = None
+    plan: Plan, console: "Console", *, full: bool = False, upgrade: Upgrade | None = None
 ) -> None:
     """Print the plan; what upgrade it is stands last, where it is seen."""
     for line in plan_lines(plan, full=full):
         console.print(line)
     for text in upgrade.lines() if upgrade else ():
-        console.print(Text(text, "bold" if text[0] != " " else ""))
+        console.print(styled(text, "bold" if text[0] != " " else ""))
 
 
-def show_removal(plan: Plan, kept: Sequence[Kept], running: Sequence[str], to: Console) -> None:
+def show_removal(plan: Plan, kept: Sequence[Kept], running: Sequence[str], to: "Console") -> None:
     """Print an uninstall: what goes, what stays and why, and the tasks that are waited for."""
     for change in plan.changes:
-        to.print(Text(f"- {change.resource.name}", "bold red"))
+        to.print(styled(f"- {change.resource.name}", "bold red"))
         for step in change.steps:
-            to.print(Text(f"    {step.line()}", "dim"))
+            to.print(styled(f"    {step.line()}", "dim"))
         for thing in change.text.splitlines():
-            to.print(Text(f"      {thing}"))
+            to.print(styled(f"      {thing}"))
     for title, lines in (
         ("stays", [f"{thing.name}: {thing.why}" for thing in kept]),
         ("waits for the end of", running),
     ):
         if lines:
-            to.print(Text(title, "bold"))
+            to.print(styled(title, "bold"))
         for line in lines:
-            to.print(Text(f"  {line}"))
+            to.print(styled(f"  {line}"))
     if not plan.changes:
-        to.print(Text("nothing of the installer is left to remove", "green"))
+        to.print(styled("nothing of the installer is left to remove", "green"))
 
 
 def plan_json(plan: Plan, upgrade: Upgrade | None = None) -> dict[str, Any]:
@@ -134,42 +163,44 @@ def plan_json(plan: Plan, upgrade: Upgrade | None = None) -> dict[str, Any]:
 # --- tables -------------------------------------------------------------------------------
 
 
-def table(columns: Sequence[str], rows: Sequence[Sequence[str]], console: Console) -> None:
+def table(columns: Sequence[str], rows: Sequence[Sequence[str]], console: "Console") -> None:
     """A plain table; a first cell of ok or FAILED is coloured."""
+    from rich.table import Table
+
     shown = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
         shown.add_column(column, overflow="fold")
     colours = {"ok": "green", "FAILED": "bold red", "skipped": "yellow"}
     for first, *rest in rows:
-        shown.add_row(Text(first, colours.get(first, "")), *(Text(cell) for cell in rest))
+        shown.add_row(styled(first, colours.get(first, "")), *(styled(cell) for cell in rest))
     console.print(shown)
 
 
 def checked(check: Check) -> None:
     """One check of the verification, as it ends."""
-    if not people.is_terminal:
+    if not people().is_terminal:
         return
-    people.print(Text(f"{check.outcome:7} {check.role}: {check.name}"), end="\r")
+    people().print(styled(f"{check.outcome:7} {check.role}: {check.name}"), end="\r")
 
 
-def show_checks(checks: Sequence[Check], console: Console) -> None:
+def show_checks(checks: Sequence[Check], console: "Console") -> None:
     """The checks as a table, then the reasons of those that failed."""
     rows = [(c.outcome, c.role, c.name, f"{c.seconds:.1f}s") for c in checks]
     table(("", "role", "check", "time"), rows, console)
     bad = [check for check in checks if check.outcome == "FAILED"]
     for check in bad:
-        console.print(Text(f"{check.role}: {check.name}: ", "bold red") + Text(check.reason))
+        console.print(styled(f"{check.role}: {check.name}: ", "bold red") + styled(check.reason))
     skipped = sum(check.outcome == "skipped" for check in checks)
     word = f"{len(bad)} of {len(checks)} checks failed" if bad else f"all {len(checks)} checks ok"
     word = f"{len(checks) - skipped} checks ok, {skipped} skipped" if skipped and not bad else word
-    people.print(Text(word, "bold red" if bad else "bold green"))
+    people().print(styled(word, "bold red" if bad else "bold green"))
 
 
 def ask(question: str) -> bool:
     """A question that yes answers. Raises EOFError where there is nobody to answer."""
     if not sys.stdin.isatty():
         raise EOFError
-    people.print(Text(question), end="")
+    people().print(styled(question), end="")
     return input().strip().lower() in ("y", "yes")
 
 
@@ -178,10 +209,10 @@ def choose(question: str, choices: Mapping[str, str]) -> str:
     if not sys.stdin.isatty():
         raise EOFError
     for word, meaning in choices.items():
-        people.print(Text(f"  {word:8} {meaning}"))
+        people().print(styled(f"  {word:8} {meaning}"))
     answer = ""
     while answer not in choices:
-        people.print(Text(question), end="")
+        people().print(styled(question), end="")
         answer = input().strip().lower()
     return answer
 
@@ -190,4 +221,4 @@ def ending(url: str, user: str, login: str) -> None:
     """Where to go from here; `login` runs a command on the server as root."""
     show = f"`{login} cat /etc/mlops/secrets/admin_password`"
     for name, value in (("Airflow", url), ("user", user), ("password", show)):
-        people.print(Text(f"{name:9}", "bold") + Text(value))
+        people().print(styled(f"{name:9}", "bold") + styled(value))

@@ -13,10 +13,11 @@ from mlops_install import config as configs
 from mlops_install import context as contexts
 from mlops_install import plan as plans
 from mlops_install import progress as progresses
-from mlops_install.actions import DIFFERENT, Options
+from mlops_install.actions import DIFFERENT
 from mlops_install.context import Context, Given
 from mlops_install.errors import ConfigError
 from mlops_install.host import Host
+from mlops_install.reaching import Options
 from mlops_install.roles import stages
 from mlops_install.settings import Config
 from mlops_install.workflowsettings import Workflows

@@ -3,15 +3,15 @@
 import contextlib
 from collections.abc import Iterator
 
-from mlops_install import actions, engine, facts, report, runlock
-from mlops_install import config as configs
+from mlops_install import actions, engine, report, runlock
 from mlops_install import progress as progresses
-from mlops_install.actions import DIFFERENT, OK, Options
+from mlops_install.actions import DIFFERENT, OK
 from mlops_install.errors import PreflightError
-from mlops_install.host import Host, ask_password
+from mlops_install.host import Host
 from mlops_install.journal import START, Entry
 from mlops_install.plan import Change, LaneChanges, Plan
 from mlops_install.probe import ask, read
+from mlops_install.reaching import Options
 from mlops_install.removal.found import Found, find, is_ours
 from mlops_install.removal.parts import Left, Part
 from mlops_install.removal.plan import ALWAYS, OURS, Removal, make
@@ -22,14 +22,14 @@ from mlops_install.shell import sh
 
 def run(options: Options, *, keep_data: bool, yes: bool) -> int:
     """Show what goes and what stays, ask, carry it out."""
-    config = configs.load(options.config)
-    with contextlib.closing(actions.log_in(options, config)) as server:
-        last_run = facts.gather(server, ask_password).last_run
+    login = options.login()
+    with contextlib.closing(login.server) as server:
+        last_run = login.facts().last_run
         found = find(server)
         _check(found)
         removal = make(found, _others(server, found), keep_data=keep_data)
         plan = _plan(server, removal)
-        report.show_removal(plan, removal.kept, found.running, report.people)
+        report.show_removal(plan, removal.kept, found.running, report.people())
         if plan.changes and not (yes or actions.agreed(server, "Uninstall from")):
             report.say("nothing was changed")
             return DIFFERENT

@@ -158,7 +158,7 @@ def reason(steps: Steps) -> Iterator[None]:
 def _verified(checks: list[Check]) -> None:
     bad = [check for check in checks if check.outcome == "FAILED"]
     if bad:
-        report.show_checks(checks, report.people)
+        report.show_checks(checks, report.people())
         lines = "\n".join(f"{check.role}: {check.name}: {check.reason}" for check in bad)
         raise ApplyError(f"the verification failed: {bad[0].role}: {bad[0].name}", detail=lines)
 
