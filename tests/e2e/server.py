@@ -17,11 +17,13 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from mlops_install import box
 from mlops_install.box import Box
+from speed import IMPORTS, Took, command, in_turn, least
 
 PROGRAM = (sys.executable, "-m", "mlops_install")
 SECRETS = ("fernet_key", "jwt_secret", "session_key", "admin_password", "verify_password")
@@ -305,7 +307,9 @@ class To(urllib.request.HTTPSHandler):
 
 def environment(home: Path) -> dict[str, str]:
     """The environment of the installer: no terminal tricks, and a home of its own."""
-    return {**os.environ, "HOME": str(home), "SSH_AUTH_SOCK": "", "COLUMNS": "160"}
+    changed = {"HOME": str(home), "SSH_AUTH_SOCK": "", "COLUMNS": "160"}
+    # Byte code is written, as where people use it: some of the tests measure.
+    return {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"} | changed
 
 
 def run(words: list[str], folder: Path, timeout: float = 900) -> Done:
@@ -339,13 +343,28 @@ def answers(server: Server) -> bool:
 
 def median_of_ssh(server: Server, times: int = 5) -> float:
     """What `ssh box true` takes."""
-    words = ["ssh", "-F", str(server.ssh_config), "-o", "BatchMode=yes", server.name, "true"]
-    found = []
-    for _ in range(times):
-        begin = time.monotonic()
-        subprocess.run(words, check=True)
-        found.append(time.monotonic() - begin)
-    return statistics.median(found)
+    return statistics.median(took.wall for took in in_turn(times, ssh_true(server))[0])
+
+
+def ssh_true(server: Server) -> Callable[[], object]:
+    """Work that logs in by OpenSSH."""
+    return command("ssh", "-F", server.ssh_config, "-o", "BatchMode=yes", server.name, "true")
+
+
+def quickness(server: Server, times: int = 5) -> tuple[Took, Took]:
+    """A run that finds nothing to do, and its yardstick: two logins, and loading the libraries.
+
+    Taken in turn, so that neighbours slow both down; the least of each.
+    """
+    parts = ssh_true(server), ssh_true(server), command(*IMPORTS)
+
+    def yardstick() -> None:
+        for part in parts:
+            part()
+
+    apply = partial(server.cli, "apply", "--yes")
+    runs, yardsticks = in_turn(times, apply, yardstick)
+    return least(runs), least(yardsticks)
 
 
 def name() -> str:

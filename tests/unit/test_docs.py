@@ -187,6 +187,12 @@ def test_the_config_reference_is_current():
     assert text("config.md") == script("docs-config").page(), "run: scripts/docs-config"
 
 
+def test_the_help_pages_are_current():
+    module = script("docs-help")
+    there = {path.stem: path.read_text() for path in module.FOLDER.iterdir()}
+    assert there == module.pages(), "run: scripts/docs-help"
+
+
 NESTED = ("box", "env", "workflows")
 
 
