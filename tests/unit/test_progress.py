@@ -16,7 +16,7 @@ def screen(monkeypatch):
 
     def show(terminal):
         console = Console(file=out, force_terminal=terminal, width=100)
-        monkeypatch.setattr(progress, "people", console)
+        monkeypatch.setattr(progress, "people", lambda: console)
         return out
 
     return show
