@@ -108,7 +108,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
-    if report.failed and os.getpid() == shared.OWNER:  # the whole of it comes in half an hour
+    if report.failed and "PYTEST_XDIST_WORKER" not in os.environ:  # the end may be far away
         print(f"\n{report.nodeid}: {report.longreprtext[-3000:]}", flush=True)
     if row := dict(report.user_properties).get("row"):
         RUN.rows.append(ledger.Row(*row))
