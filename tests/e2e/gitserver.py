@@ -29,9 +29,9 @@ def host_keys(server: Server) -> Path:
 def let_in(server: Server) -> None:
     """Let the deploy key in; made here where the installer has not made one yet."""
     server.ssh(
-        "mkdir -p /etc/mlops/secrets ~git/.ssh; chmod 700 /etc/mlops/secrets\n"
+        "set -e; mkdir -p /etc/mlops/secrets ~git/.ssh; chmod 700 /etc/mlops/secrets\n"
         "cd /etc/mlops/secrets; [ -e deploy_key ] || ssh-keygen -qt ed25519 -N '' -f deploy_key\n"
-        "cp /etc/mlops/secrets/deploy_key.pub ~git/.ssh/authorized_keys; chown -R git ~git"
+        "ssh-keygen -yf deploy_key > ~git/.ssh/authorized_keys; chown -R git ~git"
     )
 
 
