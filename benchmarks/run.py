@@ -18,12 +18,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests" / "e2e"))
 
-from mlops_install import box, journal  # noqa: E402
+from mlops_install import box  # noqa: E402
 from mlops_install.actions import Options, reach  # noqa: E402
-from mlops_install.engine import STATE  # noqa: E402
-from mlops_install.host import HEADER  # noqa: E402
-from mlops_install.resource import differences  # noqa: E402
-from mlops_install.roles import stages  # noqa: E402
+from plain import script  # noqa: E402
 from server import Server, answers, make, median_of_ssh, wait_for  # noqa: E402
 
 ROUNDS = int(os.environ.get("BENCH_ROUNDS", "2"))
@@ -84,11 +81,7 @@ def plain_script(server: Server) -> str:
     """The steps of a first run one after another: nothing is asked or proved."""
     options = Options(server.name, server.config, server.ssh_config)
     with reach(options) as (_, context):
-        lanes = [lane for stage in stages(context) for lane in stage.lanes]
-    wanted = [r for lane in lanes for r in lane.resources if differences(None, r.desired)]
-    scripts = ("\n".join(step.shell() for step in r.change(None)) for r in wanted)
-    steps = "\n".join(f"(\nset -e -o pipefail\n{script}\n) </dev/null" for script in scripts)
-    return f"{HEADER}{journal.prelude(STATE)}\nset -e\nsteps() {{\n{steps}\n}}\nsteps"
+        return script(context)
 
 
 def converged(server: Server) -> dict[str, float]:
@@ -213,7 +206,7 @@ def page(installs, scripts, silent, tasks) -> str:
         ),
         "",
         f"Median ratio {ratio:.2f}. The script has the shell text of the same steps, one after "
-        "another, and asks and proves nothing.",
+        "another, with one apt call and Airflow's own migration; it asks and proves nothing.",
         "",
         "Critical path of the installer's best round:",
         "",

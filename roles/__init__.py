@@ -40,9 +40,8 @@ def _wanted(context: Context) -> tuple[Stage, ...]:
         Stage(
             "build",
             (
+                _lane("packages", _installed(context)),
                 _lane("airflow", airflow.environment(context)),
-                _lane("postgres", postgres.server(context)),
-                _lane("base", base.habits(context)),
                 _lane("proxy", proxy.certificate(context)),
                 _lane("workflows", workflows.release(context)),
                 *(
@@ -54,16 +53,33 @@ def _wanted(context: Context) -> tuple[Stage, ...]:
         Stage(
             "configure",
             (
-                _lane("airflow", airflow.configuration(context)),
+                _lane("airflow", _configured(context)),
+                _lane("base", base.habits(context)),
                 _lane("workflows", chain(workflows.pull(context), workflows.switch(context))),
                 _lane("backup", backup.settings(context)),
             ),
         ),
         Stage(
             "start",
-            (_lane("airflow", _start(context)), _lane("backup", backup.timer(context))),
+            (
+                _lane("airflow", _start(context)),
+                _lane("database", _beside(context)),
+                _lane("backup", backup.timer(context)),
+            ),
         ),
     )
+
+
+def _configured(context: Context) -> Iterator[AnyResource]:
+    yield from airflow.configuration(context)
+    if not airflow.loads_dump(context):
+        yield from airflow.contents(context)
+
+
+def _beside(context: Context) -> Iterator[AnyResource]:
+    """Airflow checks a database from a dump, and adds users and pools, while it starts."""
+    if airflow.loads_dump(context):
+        yield from airflow.contents(context)
 
 
 def _start(context: Context) -> Iterator[AnyResource]:
@@ -74,14 +90,20 @@ def _start(context: Context) -> Iterator[AnyResource]:
 
 
 def _prepared(context: Context) -> Iterator[AnyResource]:
-    yield from base.system(context, packages(context))
+    yield from base.system(context)
     yield from models.tools(context)
     yield from upgrade.guard(context)
     yield from backup.unfinished(context)
 
 
+def _installed(context: Context) -> Iterator[AnyResource]:
+    yield from base.installed(context, packages(context))
+    yield from postgres.server(context)
+    yield from airflow.tables(context)
+
+
 def packages(context: Context) -> tuple[str, ...]:
-    """Every role's Debian packages, for one apt call."""
+    """Every role's Debian packages."""
     roles = (base, postgres, airflow, proxy, workflows, backup)
     wanted = (name for role in roles for name in role.packages(context))
     return tuple(sorted({*wanted, *context.config.base.packages}))

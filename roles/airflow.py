@@ -12,6 +12,7 @@ from mlops_install.resources.airflow import Answers, Contents, User
 from mlops_install.resources.apiserver import READY, SLOTS, ApiServer, Former, warm
 from mlops_install.resources.file import Directory, File, Link
 from mlops_install.resources.systemd import Services, UnitFile
+from mlops_install.resources.tables import Tables
 from mlops_install.resources.venv import Venv
 from mlops_install.roles import models, proxy
 from mlops_install.roles.base import NETWORK
@@ -19,6 +20,7 @@ from mlops_install.roles.models import CODE, UV
 
 PYTHON = {"12": "3.11", "13": "3.13", "24.04": "3.12"}
 API_SERVER, SCHEDULER = "airflow-api-server@.service", "airflow-scheduler@.service"
+LAUNCHER = "/opt/mlops/lib/api_server.py"
 DAG_PROCESSOR, TRIGGERER = "airflow-dag-processor.service", "airflow-triggerer.service"
 NOT_READ = {  # settings in airflow.cfg that a service does not read; it reads all others
     API_SERVER: {"parallelism", "xcom_threshold"},
@@ -59,8 +61,24 @@ def environment(context: Context) -> Iterator[AnyResource]:
     yield File(f"{site}/mlops.pth", PTH)
 
 
+def loads_dump(context: Context) -> bool:
+    """Whether this is a first run, which loads a dump of Airflow's database.
+
+    The services need not wait for a migration then.
+    """
+    facts = context.facts
+    new = not (facts.installed or facts.database)
+    return new and bool(locks.dump(context.config.airflow.version))
+
+
+def tables(context: Context) -> Iterator[AnyResource]:
+    """The tables of a new database, as today's Airflow makes them."""
+    if loads_dump(context):
+        yield Tables("airflow", "airflow", locks.dump(context.config.airflow.version))
+
+
 def configuration(context: Context) -> Iterator[AnyResource]:
-    """Config, helpers, DAGs and units; then the database is brought to what they expect."""
+    """Config, helpers, DAGs and units."""
     yield Link("/opt/mlops/airflow/current", venv_path(context))
     given = context.given
     for path, read in ((connections.PATH, given.connections), (variables.PATH, given.variables)):
@@ -69,6 +87,10 @@ def configuration(context: Context) -> Iterator[AnyResource]:
     yield File("/etc/mlops/airflow.cfg", _cfg(context), 0o640, group="airflow")
     yield from _helpers()
     yield from _units(context)
+
+
+def contents(context: Context) -> Iterator[AnyResource]:
+    """The database is brought to what the services expect: by Airflow's own migration."""
     yield Contents(
         python=f"{venv_path(context)}/bin/python",
         setup="/opt/mlops/lib/setup_airflow.py",
@@ -135,6 +157,7 @@ def _helpers() -> Iterator[AnyResource]:
         (READY, "api-server-ready.sh", 0o755),
         ("/opt/mlops/lib/airflow_config/mlops_instance.py", "mlops_instance.py", 0o644),
         ("/opt/mlops/lib/setup_airflow.py", "setup_airflow.py", 0o644),
+        (LAUNCHER, "api_server.py", 0o644),
         ("/opt/mlops/dags/mlops_canary.py", "mlops_canary.py", 0o644),
         ("/usr/local/bin/airflow", "airflow-cli", 0o755),
     )
@@ -158,10 +181,13 @@ def _unit(context: Context, unit: str, inputs: str) -> str:
         schedulers=context.config.airflow.schedulers,
         drain_timeout_seconds=context.config.airflow.drain_timeout,
         slots=SLOTS,
+        launcher=LAUNCHER,
     )
 
 
 def _inputs(context: Context, unit: str) -> str:
     """What a service is started from: its unit, the config, the helpers, the environment."""
-    parts = (_unit(context, unit, ""), _cfg(context, unit), venv_path(context), models.code_path())
+    parts = [_unit(context, unit, ""), _cfg(context, unit), venv_path(context), models.code_path()]
+    if unit == API_SERVER:
+        parts.append(render("airflow/api_server.py"))
     return short(*parts, render("airflow/mlops_instance.py"), render("airflow/credential.sh"))

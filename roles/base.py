@@ -29,16 +29,19 @@ RANDOM = {
 }
 
 
+FIRST = ("ca-certificates", "openssl", "python3", "python3-pip-whl")
+"""Packages that the Python environments and the secrets need: few, and in their own apt call."""
+
+
 def packages(context: Context) -> tuple[str, ...]:
     """Debian packages of this role; a time daemon that is there already is kept."""
     time = () if context.facts.time_daemon else ("systemd-timesyncd",)
     locales = () if context.config.base.locale.startswith("C.") else ("locales",)
-    return ("ca-certificates", "curl", "git", "iproute2", "openssl", "procps", "python3",
-            "python3-pip-whl", "tzdata", *time, *locales)  # fmt: skip
+    return (*FIRST, "curl", "git", "iproute2", "procps", "tzdata", *time, *locales)
 
 
-def system(context: Context, names: tuple[str, ...]) -> Iterator[AnyResource]:
-    """What everything else stands on, with the packages of all roles."""
+def system(context: Context) -> Iterator[AnyResource]:
+    """What everything else stands on."""
     base = context.config.base
     for path, mode in (("/etc/mlops", 0o755), ("/etc/mlops/secrets", 0o700), ("/opt/mlops", 0o755),
                        ("/opt/mlops/bin", 0o755), ("/opt/mlops/lib", 0o755)):  # fmt: skip
@@ -51,11 +54,20 @@ def system(context: Context, names: tuple[str, ...]) -> Iterator[AnyResource]:
     yield File(APT_CONF, _apt_conf(context), 0o600, secret=True, present=bool(base.http_proxy))
     yield File(SOURCES, _sources(context), present=bool(base.apt_mirror))
     yield File("/etc/postgresql-common/createcluster.d/mlops.conf", "create_main_cluster = false\n")
-    yield Packages(names, _apt_options(context), base.apt_lock_timeout)
+    yield _packages(context, FIRST, "first packages")
     yield Authorities(context.given.ca_bundle or "")
     yield SystemUser("airflow", "/var/lib/mlops/airflow")
     for name, command in RANDOM.items():
         yield Secret(f"/etc/mlops/secrets/{name}", command)
+
+
+def installed(context: Context, names: tuple[str, ...]) -> Iterator[AnyResource]:
+    """The packages of all roles, beside what needs only the first ones."""
+    yield _packages(context, tuple(name for name in names if name not in FIRST), "packages")
+
+
+def _packages(context: Context, names: tuple[str, ...], title: str) -> Packages:
+    return Packages(names, _apt_options(context), context.config.base.apt_lock_timeout, title)
 
 
 def habits(context: Context) -> Iterator[AnyResource]:

@@ -121,7 +121,8 @@ class ApiServer(Resource[ApiServerState]):
             yield ready(new, self.workers)
         # Each of the two moves the traffic, whichever comes from b to a or from a to b.
         yield Run(sh("systemctl", "enable", "-q", unit(new)))
-        yield Run(sh("systemctl", "disable", "-q", old))
+        disable = sh("systemctl", "disable", "-q", old)
+        yield Run(f"! {sh('systemctl', 'is-enabled', '-q', old)} || {disable}", title=disable)
         if now.serving.active:
             # What nginx has just sent to the old one arrives before that closes its port.
             yield Run(f"sleep 1\n{_stop(old)}", title=f"systemctl stop {old}")

@@ -18,17 +18,26 @@ until said=$(dpkg --configure -a --force-confdef --force-confold 2>&1); do
 done
 echo "$said"
 """
+# A run calls apt twice and needs the lists once: the mark tells of which sources they are.
+UPDATED = "/run/mlops-install/updated"
 UPDATE = """\
-deadline=$((SECONDS + {timeout}))
-until said=$({apt} update 2>&1); do
-  case $said in
-    *"Could not get lock"*) echo "$said" | grep -o 'It is held by.*' || true;;
-    *) echo "$said"; exit 1;;
-  esac
-  [ $SECONDS -lt $deadline ] || {{ echo "gave up after {timeout} s: apt is locked"; exit 1; }}
-  sleep 3
-done
-if echo "$said" | grep -q '^[EW]: Failed to fetch'; then echo "$said" >&2; fi
+sources=$({{ cat /etc/apt/sources.list{{,.d/*}} /etc/mlops/apt.list || true; }} 2>/dev/null |
+  sha256sum)
+if [ "$(find {mark} -mmin -10 -exec cat '{{}}' + 2>/dev/null)" != "$sources" ]; then
+  deadline=$((SECONDS + {timeout}))
+  until said=$({apt} update 2>&1); do
+    case $said in
+      *"Could not get lock"*) echo "$said" | grep -o 'It is held by.*' || true;;
+      *) echo "$said"; exit 1;;
+    esac
+    [ $SECONDS -lt $deadline ] || {{ echo "gave up after {timeout} s: apt is locked"; exit 1; }}
+    sleep 3
+  done
+  if echo "$said" | grep -q '^[EW]: Failed to fetch'
+  then echo "$said" >&2
+  else mkdir -p "$(dirname {mark})"; echo "$sources" > {mark}
+  fi
+fi
 """
 
 HOOK = f"{STATE}/note-packages"
@@ -82,18 +91,19 @@ class PackagesState:
 
 @dataclass(frozen=True)
 class Packages(Resource[PackagesState]):
-    """All packages of all roles, in one apt call.
+    """Packages, in one apt call.
 
-    `options` are further apt options; `lock_timeout` is in seconds.
+    `options` are further apt options; `lock_timeout` is in seconds; `title` names the call.
     """
 
     names: tuple[str, ...]
     options: tuple[str, ...] = ()
     lock_timeout: int = 300
+    title: str = "packages"
 
     @property
     def name(self) -> str:
-        return "packages"
+        return self.title
 
     @property
     def desired(self) -> PackagesState:
@@ -114,7 +124,8 @@ class Packages(Resource[PackagesState]):
         yield Put(HOOK, HOOK_TEXT.encode(), 0o755)
         yield Run(f"{LEFT_BEHIND}\n{ACCOUNTS}", title="note which system accounts there are")
         yield Run(CONFIGURE.format(timeout=self.lock_timeout), "dpkg --configure -a")
-        yield Run(UPDATE.format(apt=self._apt(), timeout=self.lock_timeout), "apt-get update")
+        update = UPDATE.format(apt=self._apt(), timeout=self.lock_timeout, mark=UPDATED)
+        yield Run(update, "apt-get update")
         install = ("install", "-y", "-q", "--no-install-recommends", "--fix-broken")
         yield Run(f"{self._apt()} {sh(*install, *missing)}", sh("apt-get", *install, *missing))
         yield Run("note_accounts", title="note which came with the packages")
@@ -129,6 +140,7 @@ class Packages(Resource[PackagesState]):
             lock,
             "APT::Get::List-Cleanup=0",
             "Acquire::Retries=3",
+            "Acquire::Languages=none",
             *self.options,
         )
         return sh("apt-get", *(word for option in options for word in ("-o", option)))

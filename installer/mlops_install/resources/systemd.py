@@ -18,11 +18,19 @@ ENABLED = {"enabled", "enabled-runtime", "static", "generated", "indirect", "ali
 
 
 class UnitFile(File):
-    """A unit or drop-in, which systemd reads again at once: its services may be right already."""
+    """A unit or drop-in, which systemd reads again at once: its services may be right already.
+
+    One of which systemd has nothing in memory is read when it is first needed.
+    """
 
     def change(self, current: FileState | None) -> Iterator[Step]:
         yield from super().change(current)
-        yield Run("systemctl daemon-reload")
+        *_, folder, name = self.path.split("/")
+        unit = folder.removesuffix(".d") if folder.endswith(".d") else name
+        listing = sh("systemctl", "list-units", "--all", "--plain", "--no-legend",
+                     unit.replace("@.", "@*."))  # fmt: skip
+        reload = "systemctl daemon-reload"
+        yield Run(f'if [ -n "$({listing})" ]; then {reload}; fi', title=reload)
 
 
 @dataclass(frozen=True)
@@ -107,11 +115,18 @@ class Services(Resource[ServicesState]):
 
     def change(self, current: ServicesState | None) -> Iterator[Step]:
         now = current.units if current else {}
-        yield Run("systemctl daemon-reload")
         if unwanted := sorted(now.keys() - self.units.keys()):
+            yield Run("systemctl daemon-reload")
             yield Run(sh("systemctl", "disable", "--now", *unwanted))
         if disabled := [u for u in self.units if not (u in now and now[u].enabled)]:
-            yield Run(sh("systemctl", "enable", "-q", *disabled))
+            # A package may have enabled its own by now; doing so again costs Debian's a second.
+            enable = sh("systemctl", "enable", "-q", *disabled)
+            yield Run(
+                f"for u in {sh(*disabled)}; do\n"
+                '  systemctl is-enabled -q "$u" || systemctl enable -q --no-reload "$u"\ndone',
+                title=enable,
+            )
+        yield Run("systemctl daemon-reload")
         down = [u for u in self.units if not (u in now and now[u].active)]
         # What apt started since the plan was made runs from older inputs: only restart helps.
         stale = [u for u, i in self.units.items() if i and (u in down or now[u].inputs != i)]

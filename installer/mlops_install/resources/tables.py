@@ -1,0 +1,53 @@
+"""The tables of a new database, from a dump."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from mlops_install.resource import ABSENT, Resource, Run, Step
+from mlops_install.resources.postgres import CLIENT, sql
+from mlops_install.shell import as_user, here
+
+ANY = "select exists (select from pg_tables where schemaname = 'public')"
+
+
+@dataclass(frozen=True)
+class TablesState:
+    """Whether the database has tables."""
+
+    there: bool
+
+
+@dataclass(frozen=True)
+class Tables(Resource[TablesState]):
+    """A database that has no tables gets them from a dump: all of them or, where that fails, none.
+
+    One that has some is left alone.
+    """
+
+    database: str
+    owner: str
+    dump: str = field(repr=False)
+
+    @property
+    def name(self) -> str:
+        return f"postgres tables of {self.database}"
+
+    @property
+    def desired(self) -> TablesState:
+        return TablesState(there=True)
+
+    def probe(self) -> str:
+        # psql's code 2: there is no such database yet.
+        absent = f"{{ [ $? = 2 ] && exit {ABSENT}; }}"
+        return f"{CLIENT}{sql(ANY, database=self.database)} || {absent}"
+
+    def parse(self, answer: str) -> TablesState:
+        return TablesState(answer.strip() == "t")
+
+    def change(self, current: TablesState | None) -> Iterator[Step]:
+        psql = ("psql", "-X", "-q", "-1", "-v", "ON_ERROR_STOP=1", "-d", self.database, "-f", "-")
+        yield Run(
+            f'if [ "$({sql(ANY, database=self.database)})" = f ]; then\n'
+            f"  {as_user(self.owner, *psql)} < <({here(self.dump.encode())}) >/dev/null\nfi",
+            title=f"psql: load {len(self.dump)} bytes into {self.database}",
+        )

@@ -1,0 +1,37 @@
+"""Airflow's command line for the API server, whose workers need not each make the execution API's routes.
+
+gunicorn loads the application once and forks its workers. But the execution API makes its routes, one set for each of
+its versions, only at its first request: seconds of computing in each worker, which answers nobody meanwhile. A request
+before the fork makes them once for all workers, which also share their memory.
+"""
+
+import asyncio
+import sys
+from typing import Any
+
+from airflow.__main__ import main
+from airflow.api_fastapi.main import app
+from airflow.configuration import conf
+
+
+async def first_request(api: Any) -> None:
+    sent = iter([{"type": "http.request", "body": b""}])
+
+    async def receive() -> dict[str, Any]:
+        return next(sent, {"type": "http.disconnect"})
+
+    async def send(message: dict[str, Any]) -> None:
+        pass
+
+    scope = {"type": "http", "http_version": "1.1", "method": "GET", "path": "/nothing", "raw_path": b"/nothing",
+             "root_path": "", "scheme": "http", "query_string": b"", "headers": [(b"host", b"localhost")],
+             "server": ("localhost", 80), "client": ("localhost", 1), "app": app, "state": {}}  # fmt: skip
+    await api(scope, receive, send)
+
+
+if __name__ == "__main__":
+    if conf.get("api", "server_type", fallback="uvicorn") == "gunicorn":
+        for route in app.routes:
+            if getattr(route, "path", "") == "/execution":
+                asyncio.run(first_request(route.app))
+    sys.exit(main())
