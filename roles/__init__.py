@@ -63,7 +63,7 @@ def _wanted(context: Context) -> tuple[Stage, ...]:
             "start",
             (
                 _lane("airflow", _start(context)),
-                _lane("database", _beside(context)),
+                *_beside(context),
                 _lane("backup", backup.timer(context)),
             ),
         ),
@@ -76,15 +76,17 @@ def _configured(context: Context) -> Iterator[AnyResource]:
         yield from airflow.contents(context)
 
 
-def _beside(context: Context) -> Iterator[AnyResource]:
-    """Airflow checks a database from a dump, and adds users and pools, while it starts."""
+def _beside(context: Context) -> Iterator[Lane]:
+    """What a first run does while Airflow starts: nobody asks nginx yet, the tables are there."""
     if airflow.loads_dump(context):
-        yield from airflow.contents(context)
+        yield _lane("proxy", proxy.site(context))
+        yield _lane("database", airflow.contents(context))
 
 
 def _start(context: Context) -> Iterator[AnyResource]:
     yield from airflow.api_server(context)
-    yield from proxy.site(context)
+    if not airflow.loads_dump(context):
+        yield from proxy.site(context)
     yield from airflow.services(context)
     yield from workflows.first_pull(context)
 

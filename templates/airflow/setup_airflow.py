@@ -10,12 +10,14 @@ Runs as user airflow, with the environment and credentials of the units. Reads f
 A user's password is the credential of that name. Users that exist keep theirs unless listed in reset_passwords.
 """
 
+import gc
 import json
 import os
 import sys
 from pathlib import Path
 from typing import Any
 
+gc.disable()  # a short life, a quarter of which would be looking for garbage
 os.environ["AIRFLOW__LOGGING__LOGGING_LEVEL"] = "WARNING"  # read on import; each permission would be a line
 os.environ["AIRFLOW__LOGGING__FAB_LOGGING_LEVEL"] = "ERROR"
 

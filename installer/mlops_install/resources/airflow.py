@@ -173,11 +173,11 @@ class Answers(Resource[AnswersState]):
         yield Run(
             f"{warm}answer() {{ (\n{self.probe()}\n) 2>/dev/null | tr ' ' '\\n' | sort; }}\n"
             f"wanted=$(printf '{wanted}\\n' | sort)\n"
-            f"for second in $(seq {self.timeout}); do\n"
+            f"for half in $(seq {2 * self.timeout}); do\n"
             '  left=$(comm -13 <(answer) <(echo "$wanted") | tr "\\n" " ")\n'
             f'  [ -n "$left" ] || {{ echo {self.inputs} > {ANSWERED}; exit 0; }}\n'
-            '  [ $((second % 10)) != 0 ] || echo "waiting for: $left"\n'
-            "  sleep 1\ndone\n"
+            '  [ $((half % 20)) != 0 ] || echo "waiting for: $left"\n'
+            "  sleep 0.5\ndone\n"
             f'echo "after {self.timeout} s still not there: $left"; exit 1',
             title=f"wait until {self.base_url} answers and "
             f"{', '.join(self.components)} have a heartbeat",
