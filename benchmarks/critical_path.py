@@ -1,9 +1,10 @@
 """Draw where the time of a run went, from what `mlops-install apply --json` printed.
 
-    benchmarks/critical_path.py RUN.json PICTURE.svg [TITLE]
+    benchmarks/critical_path.py RUN.json PICTURE.svg [TITLE [SECONDS]]
 
 Each lane is a row and each resource a bar. Stages follow one another, so the critical path goes
-through the lane of each stage that ends last: its bars are dark.
+through the lane of each stage that ends last: its bars are dark. SECONDS is how much time the
+width stands for, so that two pictures can be compared.
 """
 
 import json
@@ -36,11 +37,12 @@ def critical(timings: Sequence[Timing]) -> list[Timing]:
     return found
 
 
-def draw(timings: Sequence[Timing], title: str) -> str:
-    """The picture as SVG text."""
+def draw(timings: Sequence[Timing], title: str, span: float = 0) -> str:
+    """The picture as SVG text, `span` seconds wide or as long as the run."""
     lanes = list(dict.fromkeys(t["lane"] for t in timings))
     total = max(map(end, timings))
-    scale = (WIDTH - LEFT - 20) / total
+    span = max(span, total)
+    scale = (WIDTH - LEFT - 20) / span
     height = TOP + ROW * len(lanes) + FOOT
     on_path = {id(t) for t in critical(timings)}
     bars = (
@@ -55,7 +57,7 @@ def draw(timings: Sequence[Timing], title: str) -> str:
             f'<rect width="{WIDTH}" height="{height}" fill="white"/>',
             _text(10, 20, f"{title}: {total:.1f} s", size=15),
             *_stages(timings, scale, height),
-            *_seconds(total, scale, height),
+            *_seconds(span, scale, height),
             *(_text(10, TOP + ROW * n + 19, lane) for n, lane in enumerate(lanes)),
             *bars,
             "</svg>\n",
@@ -103,9 +105,10 @@ def _text(x: float, y: float, words: str, fill: str = INK, size: int = 11) -> st
 
 def main() -> None:
     """Read a run and write its picture."""
-    run, picture, *title = sys.argv[1:]
+    run, picture, *more = sys.argv[1:]
+    title, span = (*more, *("", "0")[len(more) :])
     timings = json.loads(Path(run).read_text())["timings"]
-    Path(picture).write_text(draw(timings, title[0] if title else Path(run).stem))
+    Path(picture).write_text(draw(timings, title or Path(run).stem, float(span)))
 
 
 if __name__ == "__main__":
