@@ -10,12 +10,6 @@ import gc
 import sys
 from typing import Any
 
-gc.disable()  # what is made here stays; looking for garbage in between is a quarter of the time
-
-from airflow.__main__ import main  # noqa: E402
-from airflow.api_fastapi.main import app  # noqa: E402
-from airflow.configuration import conf  # noqa: E402
-
 
 async def first_request(api: Any) -> None:
     """Ask an ASGI application for something that it does not have."""
@@ -29,16 +23,32 @@ async def first_request(api: Any) -> None:
 
     scope = {"type": "http", "http_version": "1.1", "method": "GET", "path": "/nothing", "raw_path": b"/nothing",
              "root_path": "", "scheme": "http", "query_string": b"", "headers": [(b"host", b"localhost")],
-             "server": ("localhost", 80), "client": ("localhost", 1), "app": app, "state": {}}  # fmt: skip
+             "server": ("localhost", 80), "client": ("localhost", 1), "app": api, "state": {}}  # fmt: skip
     await api(scope, receive, send)
 
 
-if __name__ == "__main__":
+def prepare() -> None:
+    """Load the application, as gunicorn would, and let it make its routes."""
+    from airflow.api_fastapi.main import app
+
+    for route in app.routes:
+        if getattr(route, "path", "") == "/execution":
+            asyncio.run(first_request(route.app))
+    gc.collect()
+    gc.freeze()  # workers leave these pages as they are, and so shared
+
+
+def main() -> None:
+    gc.disable()  # what is made here stays; looking for garbage in between is a quarter of the time
+    from airflow.__main__ import main as airflow
+    from airflow.configuration import conf
+
+    # uvicorn's own workers start anew and inherit nothing.
     if conf.get("api", "server_type", fallback="uvicorn") == "gunicorn":
-        for route in app.routes:
-            if getattr(route, "path", "") == "/execution":
-                asyncio.run(first_request(route.app))
-        gc.collect()
-        gc.freeze()  # workers leave these pages as they are, and so shared
+        prepare()
     gc.enable()
+    airflow()
+
+
+if __name__ == "__main__":
     sys.exit(main())

@@ -126,7 +126,8 @@ systemd-run --quiet --wait --pipe --uid=airflow --setenv=AIRFLOW_HOME=/var/lib/m
   --property=LoadCredential=session_key:/etc/mlops/secrets/session_key \\
   /opt/mlops/airflow/current/bin/python - <<'END' 2>/dev/null
 import asyncio, time
-from api_server import app, first_request
+from airflow.api_fastapi.main import app
+from api_server import first_request
 [api] = [route.app for route in app.routes if getattr(route, "path", "") == "/execution"]
 for _ in range(2):
     begin = time.process_time()
