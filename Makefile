@@ -72,7 +72,7 @@ lock: $(READY)
 	$(LOCK) -c requirements-dev.txt --no-annotate -o requirements.txt
 
 clean:
-	rm -rf .venv .demo dist build .mypy_cache .ruff_cache .pytest_cache
+	rm -rf .venv .demo .bench dist build .mypy_cache .ruff_cache .pytest_cache
 
 $(BIN)/pip:
 	$(PYTHON) -m venv .venv

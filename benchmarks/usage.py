@@ -1,0 +1,92 @@
+"""What the parts of Airflow use on a server: CPU time and memory, as their cgroups tell it."""
+
+from dataclasses import dataclass
+
+from server import Server, wait_for
+
+PARTS = {  # part -> its units
+    "API server": "airflow-api-server@*.service",
+    "schedulers": "airflow-scheduler@*.service",
+    "DAG processor": "airflow-dag-processor.service",
+    "triggerer": "airflow-triggerer.service",
+    "PostgreSQL": "postgresql@*.service",
+    "nginx": "nginx.service",
+}
+CPU = """\
+find /sys/fs/cgroup -type d -name '{units}' | while read -r group; do
+  sed -n 's/^usage_usec //p' "$group/cpu.stat"
+done"""
+# Of a process that ends meanwhile nothing is printed.
+PROCESSES = """\
+for p in $(cat /sys/fs/cgroup/airflow.slice/airflow-scheduler@*.service/cgroup.procs); do
+  pss=$(awk '/^Pss:/ {print $2}' /proc/$p/smaps_rollup 2>/dev/null)
+  words=$(tr '\\0' ' ' < /proc/$p/cmdline 2>/dev/null)
+  [ -z "$pss" ] || echo "$pss $words"
+done
+exit 0"""
+WORKER = "LocalExecutor"
+IDLE = "<idle>"
+SLOTS = "sed -n 's/^parallelism = //p' /etc/mlops/airflow.cfg"
+DEFAULT_SLOTS = 32
+
+
+def cpu(server: Server) -> dict[str, float]:
+    """CPU seconds since their start, by part; what has ended in a unit is in it."""
+    script = "\n".join(
+        f"echo {index} $({CPU.format(units=units)})" for index, units in enumerate(PARTS.values())
+    )
+    found = [line.split()[1:] for line in server.ssh(script).splitlines()]
+    return {part: sum(map(int, words)) / 1e6 for part, words in zip(PARTS, found, strict=True)}
+
+
+def used(before: dict[str, float], after: dict[str, float]) -> dict[str, float]:
+    """CPU seconds between two looks."""
+    return {part: after[part] - before[part] for part in PARTS}
+
+
+@dataclass(frozen=True)
+class Schedulers:
+    """The processes of all schedulers: memory in KiB (PSS), and how many do what.
+
+    A scheduler forks its workers, and a worker forks a process for each task.
+    """
+
+    memory: int
+    processes: int
+    workers: int
+    idle: int
+
+    @property
+    def mib(self) -> int:
+        return self.memory // 1024
+
+
+def schedulers(server: Server) -> Schedulers:
+    """A look at the schedulers."""
+    lines = [line.partition(" ")[::2] for line in server.ssh(PROCESSES).splitlines()]
+    workers = [words for _, words in lines if WORKER in words]
+    return Schedulers(
+        memory=sum(int(kib) for kib, _ in lines),
+        processes=len(lines),
+        workers=len(workers),
+        idle=sum(IDLE in words for words in workers),
+    )
+
+
+def idle_schedulers(server: Server, number: int = 2) -> Schedulers:
+    """The schedulers once all of their workers are there and wait, and no task is left.
+
+    A look at any other moment is a fault: a run is over in the database seconds before the
+    processes of its last tasks end, each of them with about as much memory as all idle workers.
+    """
+    slots = number * int(server.ssh(SLOTS) or DEFAULT_SLOTS)
+    seen: list[Schedulers] = []
+
+    def quiet() -> bool:
+        seen.append(schedulers(server))
+        last = seen[-3:]
+        same = len(last) == 3 and len({look.processes for look in last}) == 1
+        return same and all(look.idle == look.workers == slots for look in last)
+
+    wait_for(quiet, f"{slots} idle workers", 180, 2)
+    return seen[-1]
