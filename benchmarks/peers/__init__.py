@@ -26,11 +26,8 @@ HERE = Path(__file__).parent
 VENV = HERE.parents[1] / ".bench" / "peers"
 STARTS = ("airflow db check-migrations -t 0", "airflow users list", "airflow pools list")
 """What the peers ask Airflow in each run; ours asks the database."""
-NOTES = {  # what ours keeps of its own runs, and no peer has
-    "journal",
-    "airflow answers",
-    "packages",
-}
+NOTES = {"journal", "airflow answers"}
+"""What ours keeps of its own runs, and no peer has."""
 
 
 @dataclass(frozen=True)

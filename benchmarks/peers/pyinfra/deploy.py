@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from pyinfra import host
-from pyinfra.facts.files import File
+from pyinfra.facts.files import Directory, File
 from pyinfra.facts.server import Command
 from pyinfra.operations import apt, files, postgres, server, systemd
 from pyinfra.operations.util import any_changed
@@ -42,9 +42,13 @@ def services(role, changed):
         unit = service["path"]
         if unit.endswith(".service"):
             systemd.service(unit, restarted=True, name=f"Restart {unit}", _if=any_changed(*changed))
-        # pyinfra takes no target for running; those that run are started by it.
-        running = None if unit.endswith(".target") else True
-        systemd.service(unit, running=running, enabled=service["enabled"] or None)
+        if unit.endswith(".target"):  # pyinfra takes none for running
+            systemd.service(unit, running=None, enabled=True)
+            systemd.service(
+                unit, running=None, command="start", name=f"Start {unit}", _if=any_changed(*changed)
+            )
+        else:
+            systemd.service(unit, running=True, enabled=service["enabled"] or None)
 
 
 def once(path, *commands):
@@ -76,13 +80,13 @@ changed = [*directories("base"), *put("base")]
 for secret in given["secrets"]:
     once(secret["path"], f"umask 077; ({secret['command']}) > {secret['path']}")
 for tree in given["trees"]:
-    if not host.get_fact(File, f"{tree['path']}/.unpacked"):
+    if not host.get_fact(Directory, tree["path"]):
         files.put(tree["archive"], f"{tree['path']}.tar")
         server.shell(
             name=f"Unpack {tree['path']}",
             commands=[
                 f"mkdir -p {tree['path']} && tar -C {tree['path']} --no-same-owner -xf"
-                f" {tree['path']}.tar && rm {tree['path']}.tar && touch {tree['path']}/.unpacked"
+                f" {tree['path']}.tar && rm {tree['path']}.tar"
             ],
         )
 tools = given["tools"]
