@@ -57,16 +57,18 @@ def one(server: Server, name: str) -> Row:
     fresh = usage.idle_schedulers(server)
     run(server)  # warms up
     idle = idle_cpu(server)
-    before = usage.cpu(server)
+    before, begin = usage.cpu(server), time.monotonic()
     span, wait = run(server)
+    ended = usage.schedulers(server)
     after = usage.idle_schedulers(server)
-    cpu = usage.used(before, usage.cpu(server))
+    cpu, took = usage.used(before, usage.cpu(server)), time.monotonic() - begin
     return {
         "span": span,
         "wait": wait,
-        "cpu": {part: seconds / TASKS for part, seconds in cpu.items()},
+        "cpu": {part: (cpu[part] - idle[part] * took) / TASKS for part in usage.PARTS},
         "idle": idle,
         "fresh": asdict(fresh),
+        "ended": asdict(ended),
         "after": asdict(after),
     }
 
@@ -135,20 +137,22 @@ def text(rows: list[Row]) -> Iterator[str]:
         _sum(ours, theirs),
     )
     yield (
-        "CPU time of the part's cgroup from before the run until all workers wait again, divided "
-        "by the tasks; the tasks themselves are part of the schedulers. Idle: the share of a core "
-        f"while there is nothing to do, over {IDLE_SECONDS} s."
+        "CPU time of the part's cgroup from before the run until all workers wait again, less what "
+        "it takes idle in that time, divided by the tasks; the tasks themselves are part of the "
+        f"schedulers. Idle: the share of a core over {IDLE_SECONDS} s with nothing to do."
     )
     yield "### Memory of idle schedulers"
     yield from table(
-        ("settings", "workers", "processes", "after a start", "after 300 tasks"),
+        ("settings", "workers", "after a start", "after 300 tasks", "as a run ends"),
         *(_memory(name, some) for name, some in ((OURS, ours), (DEFAULTS, theirs))),
     )
     yield (
-        "Proportional set size (PSS) of all processes in the units of both schedulers. It is read "
-        "once every worker is there and waits, and no process of a task is left, in three looks "
-        "one after another. A run is over in the database before the processes of its last tasks "
-        "have ended, and each of those has tens of MiB of its own."
+        "Proportional set size (PSS) of all processes in the units of both schedulers. The first "
+        "two are read once every worker is there and waits, and no process of a task is left, in "
+        "three looks one after another. The last one is read as soon as the database says that "
+        "the run is over: the processes of its last tasks may still be there, in brackets how "
+        "many processes there were. It tells nothing of idle schedulers; earlier versions of "
+        "this page took it for that."
     )
 
 
@@ -167,7 +171,10 @@ def _sum(ours: list[Row], theirs: list[Row]) -> tuple[str, ...]:
 
 
 def _memory(name: str, rows: list[Row]) -> tuple[str, ...]:
-    memory = (
-        cell([r[at]["memory"] / 1024 for r in rows], "{:.0f} MiB") for at in ("fresh", "after")
-    )
-    return name, str(rows[-1]["fresh"]["workers"]), str(rows[-1]["fresh"]["processes"]), *memory
+    idle = (cell([_mib(row[at]) for row in rows], "{:.0f} MiB") for at in ("fresh", "after"))
+    ended = ", ".join(f"{_mib(row['ended']):.0f} MiB ({row['ended']['processes']})" for row in rows)
+    return name, str(rows[-1]["fresh"]["workers"]), *idle, ended
+
+
+def _mib(look: dict[str, float]) -> float:
+    return look["memory"] / 1024

@@ -63,7 +63,12 @@ class Schedulers:
 
 def schedulers(server: Server) -> Schedulers:
     """A look at the schedulers."""
-    lines = [line.partition(" ")[::2] for line in server.ssh(PROCESSES).splitlines()]
+    return parse(server.ssh(PROCESSES))
+
+
+def parse(shown: str) -> Schedulers:
+    """What a look says: in a line the KiB and the words of a process."""
+    lines = [line.partition(" ")[::2] for line in shown.splitlines()]
     workers = [words for _, words in lines if WORKER in words]
     return Schedulers(
         memory=sum(int(kib) for kib, _ in lines),

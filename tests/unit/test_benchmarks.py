@@ -33,7 +33,10 @@ def timing(stage, lane, resource, start, seconds):
 
 
 def cold_row(installer, script):
-    timings = [timing("prepare", "base", "packages", 0.0, 9.0), timing("build", "a", "venv", 9.0, 3)]
+    timings = [
+        timing("prepare", "base", "packages", 0.0, 9.0),
+        timing("build", "a", "venv", 9.0, 3),
+    ]
     return {"installer": installer, "script": script, "timings": timings}
 
 
@@ -43,7 +46,7 @@ def task_row(settings, span, memory):
     share = dict.fromkeys(parts, 0.01)
     return {
         "settings": settings, "span": span, "wait": 0.2, "cpu": share, "idle": share,
-        "fresh": processes, "after": processes,
+        "fresh": processes, "ended": {**processes, "processes": 31}, "after": processes,
     }  # fmt: skip
 
 
@@ -92,7 +95,22 @@ def test_throughput_tells_cpu_and_memory_of_both_settings(modules):
     text = modules["page"].text(figures(throughput=rows))
     assert "| ours | 10.0 s | 900 | 0.20 s |" in text
     assert "| schedulers | 0.010 | 0.010 | 1.0 % | 1.0 % |" in text
-    assert "| ours | 16 | 20 | 600 MiB | 600 MiB |" in text
+    assert "| ours | 16 | 600 MiB | 600 MiB | 600 MiB (31) |" in text
+
+
+SEEN = """\
+104507 /opt/mlops/airflow/99a8/bin/python /opt/mlops/airflow/99a8/bin/airflow scheduler
+37528 /opt/mlops/airflow/99a8/bin/python /opt/mlops/airflow/99a8/bin/airflow scheduler
+36462 airflow worker -- LocalExecutor: <idle>
+36485 airflow worker -- LocalExecutor: <idle>
+"""
+
+
+def test_idle_workers_are_told_from_busy_ones(modules):
+    idle = modules["usage"].parse(SEEN)
+    assert (idle.memory, idle.processes, idle.workers, idle.idle) == (214982, 4, 2, 2)
+    busy = modules["usage"].parse(SEEN + "70000 airflow worker -- LocalExecutor: 0199-a\n")
+    assert (busy.workers, busy.idle) == (3, 2)
 
 
 def test_runs_of_one_machine_are_put_together(modules):
