@@ -173,7 +173,7 @@ once(
     f" -keyout {certificate['key']} -out {certificate['path']}",
 )
 files.file(certificate["path"], mode="644")
-changed = [*put("proxy"), *links("proxy")]
+changed = [*directories("proxy"), *put("proxy"), *links("proxy")]
 reload_units(changed)
 services("proxy", changed)
 
