@@ -61,6 +61,7 @@ versions-test: $(READY)
 vm-test: $(READY)
 	$(BIN)/python tests/vagrant/vm.py
 
+# docs/performance.md, in half an hour; single sections and their raw figures: benchmarks/run.py --help
 bench: $(READY)
 	$(BIN)/python benchmarks/run.py
 
