@@ -1,10 +1,15 @@
 """The page of figures is made of raw figures, of one run or of several."""
 
 import json
+import re
 import sys
 from pathlib import Path
 
 import pytest
+from mlops_install import config, context, facts, roles
+from mlops_install.resources.file import Directory, File, Link
+from mlops_install.resources.systemd import Services
+from samples import FACTS
 
 ROOT = Path(__file__).parents[2]
 
@@ -20,9 +25,10 @@ def modules():
         import tables
         import throughput
         import usage
+        from peers import given
     finally:
         del sys.path[: len(paths)]
-    return {m.__name__: m for m in (page, peers, tables, throughput, usage)}
+    return {m.__name__: m for m in (page, peers, given, tables, throughput, usage)}
 
 
 ABOUT = {"day": "2026-11-30", "cpus": 2, "memory_gib": 24, "kernel": "6.18", "system": "debian-12"}
@@ -149,3 +155,54 @@ def test_changes_of_ansible_are_counted(modules):
 def test_changes_of_ours_are_counted_beside_progress(modules):
     output = json.dumps({"changes": [{"resource": "packages"}]}) + "\ndone\n"
     assert modules["peers"]._changes(output) == 1
+
+
+# --- what the peers are given -------------------------------------------------------------
+
+
+def resources(pools="[pools]\ntraining = 2\n"):
+    found = facts.parse(FACTS + "os_version=12\n")
+    made = context.make(config.parse(pools, "t"), found, context.Given(), "192.0.2.7")
+    stages = roles.stages(made)
+    return made, [r for stage in stages for lane in stage.lanes for r in lane.resources]
+
+
+@pytest.fixture
+def variables(modules, tmp_path):
+    return modules["peers.given"]._variables(*resources(), tmp_path)
+
+
+def paths(groups):
+    return [entry["path"] for entries in groups.values() for entry in entries]
+
+
+@pytest.mark.parametrize(
+    ("key", "kind"), [("files", File), ("directories", Directory), ("links", Link)]
+)
+def test_peers_are_given_all_that_ours_puts_there(variables, key, kind):
+    wanted = {r.path for r in resources()[1] if isinstance(r, kind) and getattr(r, "present", True)}
+    assert wanted - set(paths(variables[key])) == set()
+
+
+def test_peers_are_given_every_service(variables):
+    wanted = {u for r in resources()[1] if isinstance(r, Services) for u in r.units}
+    assert wanted - set(paths(variables["services"])) == set()
+
+
+def test_the_files_have_the_text_of_ours(variables):
+    ours = {r.path: r.content for r in resources()[1] if isinstance(r, File) and r.present}
+    given = [entry for entries in variables["files"].values() for entry in entries]
+    assert {entry["path"]: Path(entry["source"]).read_text() for entry in given} == ours
+
+
+def test_the_playbook_uses_what_it_is_given(variables):
+    texts = [p.read_text() for p in (ROOT / "benchmarks/peers/ansible").rglob("*.yml")]
+    used = set(re.findall(r"\{\{ (\w+)", "".join(texts))) - {"item"}
+    groups = set(re.findall(r"\{\{ (?:files|directories|links|services)\.(\w+)", "".join(texts)))
+    assert used - variables.keys() == set()
+    assert groups - variables["files"].keys() == set()
+
+
+def test_the_deploy_of_pyinfra_uses_what_it_is_given(variables):
+    text = (ROOT / "benchmarks/peers/pyinfra/deploy.py").read_text()
+    assert set(re.findall(r"given\[[\"'](\w+)", text)) - variables.keys() == set()
