@@ -4,13 +4,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import plain as serial
 from boxes import bare, say, seconds
-from mlops_install import journal
-from mlops_install.actions import Options, reach
-from mlops_install.engine import STATE
-from mlops_install.host import HEADER
-from mlops_install.resource import differences
-from mlops_install.roles import stages
+from mlops_install.actions import reach
+from mlops_install.reaching import Options
 from server import Server, answers
 from tables import Row, ratios, spread, table
 
@@ -51,14 +48,9 @@ def plain(folder: Path) -> Row:
 
 
 def script(server: Server) -> str:
-    """The steps of a first run one after another: nothing is asked or proved."""
-    options = Options(server.name, server.config, server.ssh_config)
-    with reach(options) as (_, context):
-        lanes = [lane for stage in stages(context) for lane in stage.lanes]
-    wanted = [r for lane in lanes for r in lane.resources if differences(None, r.desired)]
-    scripts = ("\n".join(step.shell() for step in r.change(None)) for r in wanted)
-    steps = "\n".join(f"(\nset -e -o pipefail\n{script}\n) </dev/null" for script in scripts)
-    return f"{HEADER}{journal.prelude(STATE)}\nset -e\nsteps() {{\n{steps}\n}}\nsteps"
+    """The script for this server."""
+    with reach(Options(server.name, server.config, server.ssh_config)) as (_, context):
+        return serial.script(context)
 
 
 def text(rows: list[Row]) -> Iterator[str]:
@@ -72,7 +64,8 @@ def text(rows: list[Row]) -> Iterator[str]:
     )
     yield (
         f"Rounds: {len(rows)}, in turn. The script has the shell text of the same steps, one after "
-        "another, and asks and proves nothing. The installer runs with `--no-verify`."
+        "another, with one call of apt and Airflow's own migration, as a person would write them. "
+        "It asks and proves nothing. The installer runs with `--no-verify`."
     )
     yield "The installer's quickest round, by stage:"
     yield from table(
