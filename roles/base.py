@@ -8,7 +8,7 @@ from mlops_install.digest import short
 from mlops_install.render import render
 from mlops_install.resource import AnyResource
 from mlops_install.resources.certificates import Authorities
-from mlops_install.resources.file import Directory, File, Link
+from mlops_install.resources.file import Directory, File, SoundLink
 from mlops_install.resources.locale import Locale
 from mlops_install.resources.packages import Packages
 from mlops_install.resources.secret import Secret
@@ -33,8 +33,9 @@ def packages(context: Context) -> tuple[str, ...]:
     """Debian packages of this role; a time daemon that is there already is kept."""
     time = () if context.facts.time_daemon else ("systemd-timesyncd",)
     locales = () if context.config.base.locale.startswith("C.") else ("locales",)
+    old = ("tzdata-legacy",) if context.facts.answers.get("zone") == "no" else ()
     return ("ca-certificates", "curl", "git", "iproute2", "openssl", "procps", "python3",
-            "python3-pip-whl", "tzdata", *time, *locales)  # fmt: skip
+            "python3-pip-whl", "tzdata", *time, *locales, *old)  # fmt: skip
 
 
 def system(context: Context, names: tuple[str, ...]) -> Iterator[AnyResource]:
@@ -61,7 +62,7 @@ def system(context: Context, names: tuple[str, ...]) -> Iterator[AnyResource]:
 def habits(context: Context) -> Iterator[AnyResource]:
     """Time, language, journal, cleaning up."""
     base = context.config.base
-    yield Link("/etc/localtime", f"/usr/share/zoneinfo/{base.timezone}")
+    yield SoundLink("/etc/localtime", f"/usr/share/zoneinfo/{base.timezone}")
     yield File("/etc/timezone", base.timezone + "\n")
     yield Locale(base.locale)
     # Debian 13 and Ubuntu make the former a link to the latter at every boot.

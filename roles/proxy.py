@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from mlops_install import nginxsite
 from mlops_install.context import Context
 from mlops_install.digest import short
 from mlops_install.render import render
@@ -35,8 +36,8 @@ def site(context: Context) -> Iterator[AnyResource]:
     """nginx serves Airflow, and nothing else."""
     yield File(SITE, _site(context, inputs(context)))
     yield Link("/etc/nginx/sites-enabled/mlops.conf", SITE)
-    # Masked, not removed: on a bare server it comes with the package after the plan is made.
-    yield Link("/etc/nginx/sites-enabled/default", "/dev/null")
+    if _default_is_in_the_way(context):
+        yield Link("/etc/nginx/sites-enabled/default", "/dev/null")
     yield UnitFile(
         "/etc/systemd/system/nginx.service.d/mlops.conf",
         render(
@@ -48,6 +49,16 @@ def site(context: Context) -> Iterator[AnyResource]:
         ),
     )
     yield Services("of the proxy", {"nginx.service": inputs(context)}, reload=True)
+
+
+def _default_is_in_the_way(context: Context) -> bool:
+    """Debian's own page is masked; a site of somebody's only when it listens where ours does.
+
+    Masked, not removed: on a bare server it comes with the package after the plan is made.
+    """
+    whose, _, text = context.facts.default_site.partition(" ")
+    wanted = context.config.proxy
+    return whose != "theirs" or bool(nginxsite.ports(text) & {wanted.http_port, wanted.https_port})
 
 
 def inputs(context: Context) -> str:
@@ -68,5 +79,6 @@ def _site(context: Context, inputs: str) -> str:
         services="/etc/mlops/services",
         slots=SLOTS,
         enabled_b=ENABLED_B,
+        addresses=("", "[::]:") if context.facts.ipv6 else ("",),
         inputs=inputs,
     )

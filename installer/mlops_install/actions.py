@@ -57,7 +57,7 @@ def reach(
         config = config.model_copy(update={"airflow": airflow})
     given = given or contexts.given(config)
     with contextlib.closing(log_in(options, config)) as server:
-        found = facts.gather(server, ask_password)
+        found = facts.gather(server, ask_password, preflight.questions(config))
         preflight.check(config, found)
         yield server, contexts.make(config, found, given, server.reached)
 
@@ -148,7 +148,7 @@ def _settled(steps: Steps, context: Context) -> Context:
         return context
     report.say("waiting: an upgrade is open on the server")
     upgrading.settle(steps)
-    found = facts.gather(steps.server, ask_password)
+    found = facts.gather(steps.server, ask_password, preflight.questions(context.config))
     return contexts.make(context.config, found, context.given, context.reached)
 
 

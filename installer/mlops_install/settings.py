@@ -3,8 +3,9 @@
 from collections.abc import Iterator
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
+from mlops_install import timezones
 from mlops_install.backupsettings import Backup
 from mlops_install.connections import Connections
 from mlops_install.section import Name, SecretRef, Section, Url
@@ -95,6 +96,13 @@ class Base(Section):
         description="Where its password is.",
         examples=[{"file": "~/.config/pypi-password"}],
     )
+
+    @field_validator("timezone")
+    @classmethod
+    def _zone(cls, name: str) -> str:
+        if problem := timezones.problem(name):
+            raise ValueError(problem)
+        return name
 
 
 class Postgres(Section):

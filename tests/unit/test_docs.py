@@ -81,7 +81,7 @@ def contexts() -> list[context.Context]:
     return [
         context.make(
             config.parse(wanted, "t"),
-            facts.parse(FACTS + f"os_version={version}\n"),
+            facts.parse(FACTS + f"os_version={version}\nasked_zone=no\n"),
             given,
             "192.0.2.7",
         )
@@ -146,7 +146,7 @@ def test_every_package_is_on_the_page_and_no_other():
     part = text("what-it-does.md").split("\n## Packages\n")[1].split("\n## ")[0]
     listed = {w for w in re.findall(r"`([^`]+)`", part.split("Undo:")[0]) if "[" not in w}
     wanted = {plain(name) for c in contexts() for name in roles.packages(c)}
-    assert listed - {"locale", "C.UTF-8"} == wanted
+    assert listed - {"locale", "C.UTF-8", "timezone", "US/Pacific"} == wanted
 
 
 def test_every_unit_is_on_the_page_and_no_other():
