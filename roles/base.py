@@ -47,7 +47,7 @@ def system(context: Context, names: tuple[str, ...]) -> Iterator[AnyResource]:
     for path in ("/var/lib/mlops", "/var/log/mlops"):
         yield Directory(path, whole=True)
     yield File("/var/lib/mlops/installed", "mlops-install\n")
-    yield File("/var/lib/mlops/server_name", f"{context.server_name}\n")
+    yield File("/var/lib/mlops/server_name", f"{context.first_name}\n")
     yield File(NETWORK, network(context), 0o600, secret=True)
     yield File(APT_CONF, _apt_conf(context), 0o600, secret=True, present=bool(base.http_proxy))
     yield File(SOURCES, _sources(context), present=bool(base.apt_mirror))

@@ -8,7 +8,7 @@ from mlops_install.digest import short
 from mlops_install.render import render
 from mlops_install.resource import AnyResource
 from mlops_install.resources.apiserver import ENABLED_B, SLOTS
-from mlops_install.resources.certificates import SelfSigned
+from mlops_install.resources.certificates import GivenPair, SelfSigned
 from mlops_install.resources.file import Directory, File, Link
 from mlops_install.resources.systemd import NOTE, Services, UnitFile
 
@@ -26,8 +26,8 @@ def certificate(context: Context) -> Iterator[AnyResource]:
     yield Directory("/etc/mlops/tls")
     given = context.given
     if given.certificate and given.certificate_key:
-        yield File(KEY, given.certificate_key.get_secret_value(), 0o600, secret=True)
-        yield File(CERTIFICATE, given.certificate)
+        key = File(KEY, given.certificate_key.get_secret_value(), 0o600, secret=True)
+        yield GivenPair(File(CERTIFICATE, given.certificate), key)
     else:
         yield SelfSigned(CERTIFICATE, KEY, context.server_name, "nginx.service")
 

@@ -5,7 +5,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from mlops_install import timezones
+from mlops_install import names, timezones
 from mlops_install.backupsettings import Backup
 from mlops_install.connections import Connections
 from mlops_install.section import Name, SecretRef, Section, Url
@@ -201,7 +201,8 @@ class Proxy(Section):
     http_port: int = Field(80, ge=1, le=65535, description="Port that sends browsers on to HTTPS.")
     certificate: str | None = Field(
         None,
-        description="Certificate chain (PEM) on this side. Default: self-signed, made on the"
+        description="Certificate chain (PEM) on this side, the server's own first. It is judged"
+        " before anything changes: key, dates, name, chain. Default: self-signed, made on the"
         " server.",
         examples=["ml.example.org.pem"],
     )
@@ -210,6 +211,13 @@ class Proxy(Section):
         description="Its private key (PEM).",
         examples=["ml.example.org.key"],
     )
+
+    @field_validator("server_name")
+    @classmethod
+    def _host(cls, name: str | None) -> str | None:
+        if name and (problem := names.problem(name)):
+            raise ValueError(problem)
+        return name
 
     @model_validator(mode="after")
     def _both_or_none(self) -> "Proxy":

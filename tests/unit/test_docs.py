@@ -6,6 +6,7 @@ import subprocess
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
 
+import authority
 import pytest
 from mlops_install import cli, config, context, facts, roles
 from mlops_install.host import Local
@@ -46,7 +47,7 @@ age_recipient = "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p"
 PASSPHRASE = '[backup]\npassphrase = { env = "HUSH" }\n'
 GIVEN = context.Given(
     ca_bundle="-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n",
-    certificate="certificate",
+    certificate=authority.make("ml", names=("192.0.2.7",)).pem,
     certificate_key=SecretStr("key"),
     channel_password=SecretStr("hush"),
     git_password=SecretStr("hush"),
