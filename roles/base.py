@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from urllib.parse import quote, urlsplit
 
+from mlops_install import __version__
 from mlops_install.context import Context
 from mlops_install.digest import short
 from mlops_install.render import render
@@ -46,7 +47,7 @@ def system(context: Context, names: tuple[str, ...]) -> Iterator[AnyResource]:
         yield Directory(path, mode)
     for path in ("/var/lib/mlops", "/var/log/mlops"):
         yield Directory(path, whole=True)
-    yield File("/var/lib/mlops/installed", "mlops-install\n")
+    yield File("/var/lib/mlops/installed", f"mlops-install {__version__}\n")
     yield File("/var/lib/mlops/server_name", f"{context.first_name}\n")
     yield File(NETWORK, network(context), 0o600, secret=True)
     yield File(APT_CONF, _apt_conf(context), 0o600, secret=True, present=bool(base.http_proxy))

@@ -3,15 +3,21 @@
 import sys
 from pathlib import Path
 
+from mlops_install.lastresort import guarded
+
 
 def main() -> None:
     """Run the command line."""
+    guarded(_main)
+
+
+def _main() -> int:
     if sys.argv[1:] in (["--help"], ["-h"], ["help"]):
         sys.stdout.write((Path(__file__).parent / "help.txt").read_text())
-        return
+        return 0
     from mlops_install.cli import run
 
-    run()
+    return run()
 
 
 if __name__ == "__main__":

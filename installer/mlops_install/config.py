@@ -48,7 +48,9 @@ def _text(path: Path) -> str:
     try:
         return path.read_text()
     except OSError as error:
-        raise ConfigError(f"cannot read {path}: {error.strerror}") from error
+        raise ConfigError(f"cannot read {path}: {error.strerror}", fix="mend the path") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"cannot read {path}: {error}", fix="save it as UTF-8") from error
 
 
 def _problem(text: str, where: str, error: dict[str, Any]) -> str:

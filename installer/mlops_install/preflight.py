@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 
-from mlops_install import calendars, clusters
+from mlops_install import __version__, calendars, clusters
 from mlops_install.backupsettings import NEVER
 from mlops_install.errors import PreflightError
 from mlops_install.facts import Facts
@@ -44,12 +44,28 @@ def check(config: Config, facts: Facts) -> None:
 
 
 def _problems(config: Config, facts: Facts) -> Iterator[tuple[str, str]]:
+    yield from _newer(facts)
     yield from _system(facts)
     yield from _size(facts)
     yield from _taken(config.proxy, facts)
     yield from _judged(config, facts)
     yield from clusters.problems(facts)
     yield from _database(config, facts)
+
+
+def _newer(facts: Facts) -> Iterator[tuple[str, str]]:
+    """What a newer one made would look like drift to us, and be taken back."""
+    there = facts.installed.partition(" ")[2]
+    if _numbers(there) > _numbers(__version__):
+        yield (
+            f"it was set up by mlops-install {there}, and this is {__version__}",
+            f"use mlops-install {there} or newer; `mlops-install rollback airflow` is the way to"
+            " an older Airflow",
+        )
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in re.findall(r"[0-9]+", version)[:3])
 
 
 def _system(facts: Facts) -> Iterator[tuple[str, str]]:

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -16,8 +17,16 @@ from mlops_install.plan import Change, Plan
 from mlops_install.removal.plan import Kept
 from mlops_install.upgrade import Upgrade
 
-people = Console(stderr=True, highlight=False, soft_wrap=True)
-data = Console(highlight=False, soft_wrap=True)
+
+class _Console(Console):
+    """Where a reader went away, one place says how the program ends."""
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError
+
+
+people = _Console(stderr=True, highlight=False, soft_wrap=True)
+data = _Console(highlight=False, soft_wrap=True)
 
 
 def say(text: str, style: str = "") -> None:
@@ -48,18 +57,43 @@ def error(problem: MlopsError) -> None:
 # --- plans --------------------------------------------------------------------------------
 
 
+DOES = {
+    "prepare": "packages, users, folders, secrets",
+    "build": "Airflow, PostgreSQL and the environments of models, side by side",
+    "configure": "settings, units, database, workflows",
+    "start": "the services, one after another, until they answer",
+}
+MANY = 40
+"""Changes from which on a plan is told as a summary first, and new things only by number."""
+
+
 def plan_lines(plan: Plan, *, full: bool) -> Iterator[Text]:
-    """The plan as a diff; `full` shows the text of new files too."""
-    for stage, lanes in plan.stages:
-        yield Text(f"{stage}", "bold")
-        for lane in lanes:
-            for change in lane.changes:
-                yield from _change_lines(change, full)
+    """The plan as a diff; `full` shows the text of new files too, and all of a long plan."""
     number = len(plan.changes)
-    if number:
-        yield Text(f"{number} of {plan.checked} resources to change", "bold")
-    else:
+    if not number:
         yield Text(f"nothing to do: all {plan.checked} resources are as wanted", "green")
+        return
+    short = number > MANY and not full
+    if short:
+        yield from _summary(plan)
+    for stage, lanes in plan.stages:
+        shown = [c for lane in lanes for c in lane.changes if not (short and _is_new(c))]
+        if shown:
+            yield Text(f"{stage}", "bold")
+        for change in shown:
+            yield from _change_lines(change, full)
+    more = "; --full shows each of them" if short else ""
+    yield Text(f"{number} of {plan.checked} resources to change{more}", "bold")
+
+
+def _summary(plan: Plan) -> Iterator[Text]:
+    """Per stage and lane what is new, by kind."""
+    for stage, lanes in plan.stages:
+        yield Text(f"{stage}: {about}" if (about := DOES.get(stage)) else stage, "bold")
+        for lane in lanes:
+            kinds = Counter(change.resource.name.split()[0] for change in lane.changes)
+            words = ", ".join(f"{count} {kind}" for kind, count in kinds.items())
+            yield Text(f"  {lane.name:12} {len(lane.changes):3} changes: {words}")
 
 
 def _change_lines(change: Change, full: bool) -> Iterator[Text]:

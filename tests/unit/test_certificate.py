@@ -257,9 +257,9 @@ def test_a_name_of_the_config_does_not_stick():
 
 @pytest.mark.parametrize(
     "name",
-    ["1.2.3", "ml.example.org:8443", "256.1.1.1", "::zz", "-a.org", "a..org", "a.org."]
-    + ["a" * 64 + ".org", "a." * 130 + "org"],
-)
+    ["1.2.3", "ml.example.org:8443", "256.1.1.1", "::zz", "-a.org", "a..org", "a.org.",
+     "a" * 64 + ".org", "a." * 130 + "org"],
+)  # fmt: skip
 def test_names_that_no_url_can_have_are_refused(name):
     with pytest.raises(ConfigError, match=r"\[proxy\] server_name"):
         config.parse(f"[proxy]\nserver_name = '{name}'\n", "t")
