@@ -165,6 +165,13 @@ class Airflow(Section):
     )
     admin_user: Name = Field("admin", description="First user; the password is made on the server.")
     admin_email: str = Field("admin@localhost", description="Its e-mail address.")
+    max_map_length: int = Field(
+        1024,
+        ge=1,
+        le=100000,
+        description="Tasks that one `expand` may become; more fail the task whose result is"
+        " expanded, or the run.",
+    )
     log_days: int = Field(30, ge=1, description="Days to keep the logs of tasks.")
     xcom_threshold: int = Field(
         262144,
