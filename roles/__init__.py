@@ -42,7 +42,6 @@ def _wanted(context: Context) -> tuple[Stage, ...]:
             (
                 _lane("packages", _installed(context)),
                 _lane("airflow", airflow.environment(context)),
-                _lane("proxy", proxy.certificate(context)),
                 _lane("workflows", workflows.release(context)),
                 *(
                     _lane(f"models {number}", lane)
@@ -55,6 +54,7 @@ def _wanted(context: Context) -> tuple[Stage, ...]:
             (
                 _lane("airflow", _configured(context)),
                 _lane("base", base.habits(context)),
+                _lane("proxy", proxy.certificate(context)),  # nginx tries one that is given
                 _lane("workflows", chain(workflows.pull(context), workflows.switch(context))),
                 _lane("backup", backup.settings(context)),
             ),

@@ -29,7 +29,11 @@ NOT_READ = {  # settings in airflow.cfg that a service does not read; it reads a
     SCHEDULER: {"api_workers"},
 }
 # The real path: what a running process imports later is of the code that it was started with.
-PTH = f"import os, sys; sys.path.append(os.path.realpath('{CODE}/current'))\n"
+# And what a unit names: behind all else, so that nothing of Airflow's is hidden by a namesake.
+PTH = (
+    f"import os, sys; sys.path.append(os.path.realpath('{CODE}/current'));"
+    " sys.path.extend(filter(None, [os.environ.get('MLOPS_MODULES')]))\n"
+)
 
 
 def packages(_: Context) -> tuple[str, ...]:
@@ -143,6 +147,7 @@ def _cfg(context: Context, unit: str = "") -> str:
         "timezone": context.config.base.timezone,
         "xcom_path": context.config.airflow.xcom_path or "file:///srv/mlops/data/xcom",
         "xcom_threshold": context.config.airflow.xcom_threshold,
+        "max_map_length": context.config.airflow.max_map_length,
     }
     text = render("airflow/airflow.cfg", **values | dict.fromkeys(NOT_READ.get(unit, ()), 0))
     return _version(context).configuration(text)

@@ -3,12 +3,13 @@
 from collections.abc import Iterator
 from urllib.parse import quote, urlsplit
 
+from mlops_install import __version__
 from mlops_install.context import Context
 from mlops_install.digest import short
 from mlops_install.render import render
 from mlops_install.resource import AnyResource
 from mlops_install.resources.certificates import Authorities
-from mlops_install.resources.file import Directory, File, Link
+from mlops_install.resources.file import Directory, File, SoundLink
 from mlops_install.resources.locale import Locale
 from mlops_install.resources.packages import Packages
 from mlops_install.resources.secret import Secret
@@ -37,7 +38,8 @@ def packages(context: Context) -> tuple[str, ...]:
     """Debian packages of this role; a time daemon that is there already is kept."""
     time = () if context.facts.time_daemon else ("systemd-timesyncd",)
     locales = () if context.config.base.locale.startswith("C.") else ("locales",)
-    return (*FIRST, "curl", "git", "iproute2", "procps", "tzdata", *time, *locales)
+    old = ("tzdata-legacy",) if context.facts.answers.get("zone") == "no" else ()
+    return (*FIRST, "curl", "git", "iproute2", "procps", "tzdata", *time, *locales, *old)
 
 
 def system(context: Context) -> Iterator[AnyResource]:
@@ -48,8 +50,8 @@ def system(context: Context) -> Iterator[AnyResource]:
         yield Directory(path, mode)
     for path in ("/var/lib/mlops", "/var/log/mlops"):
         yield Directory(path, whole=True)
-    yield File("/var/lib/mlops/installed", "mlops-install\n")
-    yield File("/var/lib/mlops/server_name", f"{context.server_name}\n")
+    yield File("/var/lib/mlops/installed", f"mlops-install {__version__}\n")
+    yield File("/var/lib/mlops/server_name", f"{context.first_name}\n")
     yield File(NETWORK, network(context), 0o600, secret=True)
     yield File(APT_CONF, _apt_conf(context), 0o600, secret=True, present=bool(base.http_proxy))
     yield File(SOURCES, _sources(context), present=bool(base.apt_mirror))
@@ -73,7 +75,7 @@ def _packages(context: Context, names: tuple[str, ...], title: str) -> Packages:
 def habits(context: Context) -> Iterator[AnyResource]:
     """Time, language, journal, cleaning up."""
     base = context.config.base
-    yield Link("/etc/localtime", f"/usr/share/zoneinfo/{base.timezone}")
+    yield SoundLink("/etc/localtime", f"/usr/share/zoneinfo/{base.timezone}")
     yield File("/etc/timezone", base.timezone + "\n")
     yield Locale(base.locale)
     # Debian 13 and Ubuntu make the former a link to the latter at every boot.

@@ -19,12 +19,12 @@ def packages(context: Context) -> tuple[str, ...]:
 def server(context: Context) -> Iterator[AnyResource]:
     """A running server with Airflow's role and database."""
     version = context.facts.postgres_version
-    body = render("postgres/mlops.conf", sizing=context.sizing, inputs="")
-    inputs = short(body)
+    theirs = context.facts.cluster in context.facts.theirs  # whose programs may come by TCP
+    inputs = short(_settings(context, theirs, ""))
     yield Cluster(version)
     yield File(
         f"/etc/postgresql/{version}/main/conf.d/mlops.conf",
-        render("postgres/mlops.conf", sizing=context.sizing, inputs=inputs),
+        _settings(context, theirs, inputs),
     )
     yield Services("of PostgreSQL", {f"postgresql@{version}-main.service": "",
                                      "postgresql.service": ""})  # fmt: skip
@@ -32,3 +32,7 @@ def server(context: Context) -> Iterator[AnyResource]:
     yield Role("airflow")
     yield Database("airflow", "airflow")
     yield Database("workflows", "airflow")
+
+
+def _settings(context: Context, tcp: bool, inputs: str) -> str:
+    return render("postgres/mlops.conf", sizing=context.sizing, tcp=tcp, inputs=inputs)

@@ -2,12 +2,13 @@
 
 from collections.abc import Iterator
 
+from mlops_install import nginxsite
 from mlops_install.context import Context
 from mlops_install.digest import short
 from mlops_install.render import render
 from mlops_install.resource import AnyResource
 from mlops_install.resources.apiserver import ENABLED_B, SLOTS
-from mlops_install.resources.certificates import SelfSigned
+from mlops_install.resources.certificates import GivenPair, SelfSigned
 from mlops_install.resources.file import Directory, File, Link
 from mlops_install.resources.systemd import NOTE, Services, UnitFile
 
@@ -25,8 +26,8 @@ def certificate(context: Context) -> Iterator[AnyResource]:
     yield Directory("/etc/mlops/tls")
     given = context.given
     if given.certificate and given.certificate_key:
-        yield File(KEY, given.certificate_key.get_secret_value(), 0o600, secret=True)
-        yield File(CERTIFICATE, given.certificate)
+        key = File(KEY, given.certificate_key.get_secret_value(), 0o600, secret=True)
+        yield GivenPair(File(CERTIFICATE, given.certificate), key)
     else:
         yield SelfSigned(CERTIFICATE, KEY, context.server_name, "nginx.service")
 
@@ -35,8 +36,8 @@ def site(context: Context) -> Iterator[AnyResource]:
     """nginx serves Airflow, and nothing else."""
     yield File(SITE, _site(context, inputs(context)))
     yield Link("/etc/nginx/sites-enabled/mlops.conf", SITE)
-    # Masked, not removed: on a bare server it comes with the package after the plan is made.
-    yield Link("/etc/nginx/sites-enabled/default", "/dev/null")
+    if _default_is_in_the_way(context):
+        yield Link("/etc/nginx/sites-enabled/default", "/dev/null")
     yield UnitFile(
         "/etc/systemd/system/nginx.service.d/mlops.conf",
         render(
@@ -48,6 +49,16 @@ def site(context: Context) -> Iterator[AnyResource]:
         ),
     )
     yield Services("of the proxy", {"nginx.service": inputs(context)}, reload=True)
+
+
+def _default_is_in_the_way(context: Context) -> bool:
+    """Debian's own page is masked; a site of somebody's only when it listens where ours does.
+
+    Masked, not removed: on a bare server it comes with the package after the plan is made.
+    """
+    whose, _, text = context.facts.default_site.partition(" ")
+    wanted = context.config.proxy
+    return whose != "theirs" or bool(nginxsite.ports(text) & {wanted.http_port, wanted.https_port})
 
 
 def inputs(context: Context) -> str:
@@ -68,5 +79,6 @@ def _site(context: Context, inputs: str) -> str:
         services="/etc/mlops/services",
         slots=SLOTS,
         enabled_b=ENABLED_B,
+        addresses=("", "[::]:") if context.facts.ipv6 else ("",),
         inputs=inputs,
     )

@@ -16,6 +16,8 @@ from mlops_install.box import tools
 from mlops_install.errors import BoxError
 
 PACKAGES = {  # program -> Debian package
+    "dash": "dash",
+    "fish": "fish",
     "git": "git",
     "git-lfs": "git-lfs",
     "initdb": "postgresql",
@@ -23,6 +25,8 @@ PACKAGES = {  # program -> Debian package
     "openssl": "openssl",
     "sshd": "openssh-server",
     "systemd-analyze": "systemd",
+    "tcsh": "tcsh",
+    "zsh": "zsh",
 }
 SERVICES = ("nginx.service", "postgresql.service", "ssh.service", "ssh.socket")
 POLICY = Path("/usr/sbin/policy-rc.d")

@@ -4,6 +4,8 @@ import gc
 import sys
 from pathlib import Path
 
+from mlops_install.lastresort import guarded
+
 HERE = Path(__file__).parent
 MANY = 100_000
 """Objects until Python looks for rubbish. Imports make many and no rubbish: with Python's 700 the
@@ -12,17 +14,21 @@ search is a tenth of what a short run computes."""
 
 def main() -> None:
     """Run the command line."""
+    guarded(_main)
+
+
+def _main() -> int:
     words = sys.argv[1:]
     if words[:1] == ["help"]:
         words = [*words[1:], "--help"]
     page = _page(words)
     if page is not None:
         sys.stdout.write(page.read_text())
-        return
+        return 0
     gc.set_threshold(MANY)
     from mlops_install.cli import run
 
-    run(words)
+    return run(words)
 
 
 def _page(words: list[str]) -> Path | None:

@@ -10,7 +10,17 @@ from pathlib import Path
 
 from mlops_install import config as configs
 from mlops_install import context as contexts
-from mlops_install import engine, facts, preflight, render, report, rollback, runlock, upgrading
+from mlops_install import (
+    engine,
+    facts,
+    preflight,
+    render,
+    report,
+    rollback,
+    runlock,
+    said,
+    upgrading,
+)
 from mlops_install import plan as plans
 from mlops_install import progress as progresses
 from mlops_install import upgrade as upgrades
@@ -115,7 +125,7 @@ def _settled(steps: Steps, context: Context) -> Context:
         return context
     report.say("waiting: an upgrade is open on the server")
     upgrading.settle(steps)
-    found = facts.gather(steps.server, ask_password)
+    found = facts.gather(steps.server, ask_password, preflight.questions(context.config))
     return contexts.make(context.config, found, context.given, context.reached)
 
 
@@ -255,13 +265,16 @@ def lock(config: Path | None, wish: LockWish) -> int:
 
 def on_server(options: Options, *words: str) -> int:
     """Run the server's `mlops` and hand on what it says; its exit code."""
+    script = f"[ -x {PROGRAM} ] || exit {said.ABSENT}\n{sh(PROGRAM, *words)} < /dev/null"
     with (
         reach(options, given=Given()) as (server, _),
-        contextlib.closing(server.open(f"{sh(PROGRAM, *words)} < /dev/null")) as session,
+        contextlib.closing(server.open(script)) as session,
     ):
         for line in session.lines():
             report.line(line)
         result = session.finish()
+    if result.code == said.ABSENT:
+        raise said.missing(server.address)
     if result.stderr.strip():
-        report.say(result.stderr.rstrip())
+        report.say(said.here(result.stderr.rstrip()))
     return result.code

@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 from typing import IO
 
-from mlops_install import actions, report
+from mlops_install import actions, report, said
 from mlops_install.actions import OK
 from mlops_install.context import Given
 from mlops_install.errors import ApplyError, ConfigError, ConnectionLost
@@ -45,7 +45,7 @@ def mlops(server: Host, *words: str, secret: str = "", file: IO[bytes] | None = 
     The secret, or the file, goes to its stdin.
     """
     command = sh(PROGRAM, "backup", *words)
-    script = f"{BUSY}\n[ -x {PROGRAM} ] || exit 127\n{command} 2>&1 9>&-"
+    script = f"{BUSY}\n[ -x {PROGRAM} ] || exit {said.ABSENT}\n{command} 2>&1 9>&-"
     broke: ConnectionLost | None = None
     with server.open(script) as session:
         try:
@@ -59,21 +59,14 @@ def mlops(server: Host, *words: str, secret: str = "", file: IO[bytes] | None = 
     if done.code:
         raise _problem(server, words[0], Result(done.stdout, done.stderr, done.code))
     for line in lines[:-1]:
-        report.say(line)
+        report.say(said.here(line))
     return lines[-1] if lines else ""
 
 
 def _problem(server: Host, word: str, done: Result) -> ApplyError:
-    if done.code == 127:
-        fix = f"`mlops-install apply {server.address}`"
-        return ApplyError(f"{server.address} is not set up", fix=fix)
-    lines = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]
-    at = next((i for i, line in enumerate(lines) if line.startswith("mlops: ")), None)
-    fixes = [line.removeprefix("fix: ") for line in lines if line.startswith("fix: ")]
-    message = f"backup {word} failed" if at is None else lines[at].removeprefix("mlops: ")
-    details = lines[-20:] if at is None else lines[at + 1 :]
-    detail = "\n".join(line for line in details if not line.startswith("fix: "))
-    return ApplyError(message, detail=detail, fix=fixes[-1] if fixes else "")
+    if done.code == said.ABSENT:
+        return said.missing(server.address)
+    return said.problem(done, f"backup {word} failed")
 
 
 def download(server: Host, name: str, to: Path) -> Path:

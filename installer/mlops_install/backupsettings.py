@@ -1,8 +1,11 @@
 """Settings of backups."""
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
+from mlops_install import calendars
 from mlops_install.section import SecretRef, Section
+
+NEVER = "never"
 
 
 class Backup(Section):
@@ -37,6 +40,13 @@ class Backup(Section):
     data: bool = Field(
         False, description="Also what tasks keep below /srv/mlops/data. It may be large."
     )
+
+    @field_validator("every")
+    @classmethod
+    def _event(cls, event: str) -> str:
+        if event != NEVER and (problem := calendars.problem(event)):
+            raise ValueError(f"{problem}; `man systemd.time` has them, such as Mon..Fri 22:00")
+        return event
 
     @model_validator(mode="after")
     def _one_way(self) -> "Backup":

@@ -3,19 +3,19 @@
 Heavy libraries are imported by the command that needs them.
 """
 
-import os
 import re
-import sys
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import typer
+from mlops_server.errors import EnvError
 
 from mlops_install import __version__
 from mlops_install.backupcli import backup, backups, restore
 from mlops_install.boxcli import box
 from mlops_install.envcli import env
 from mlops_install.errors import MlopsError
+from mlops_install.lastresort import INTERRUPTED
 from mlops_install.options import (
     AcceptOption,
     ConfigOption,
@@ -47,26 +47,26 @@ app.command()(restore)
 app.add_typer(box, name="box", help="Disposable servers on this machine (Linux, as root).")
 
 
-INTERRUPTED = 130
-"""What typer makes of Ctrl-C."""
-
-
-def run(words: list[str]) -> None:
+def run(words: list[str]) -> int:
     """Run the command line; every error of ours ends here, with exit code 1."""
     try:
         code = app(words, standalone_mode=False)
     except MlopsError as problem:
-        _stop(problem)
+        return _told(problem)
+    except EnvError as problem:  # of what both sides share
+        return _told(MlopsError(problem.message, fix=problem.fix, detail=problem.detail))
+    except SystemExit as ended:  # what typer makes of a reader that went away
+        if isinstance(ended.__context__, BrokenPipeError):
+            raise ended.__context__ from None
+        raise
     except Exception as problem:
         # A mistake in the words of the command line; typer does not export their base class.
         if not hasattr(problem, "format_message"):
             raise
-        _stop(_usage(problem.format_message()))
-    if code == INTERRUPTED:
-        sys.stderr.write("\nstopped; what was done is kept: run the same command again\n")
-        sys.stderr.flush()
-        os._exit(code)  # threads that still wait for the server are not waited for
-    sys.exit(code)
+        return _told(_usage(problem.format_message()))
+    if code == INTERRUPTED:  # what typer makes of Ctrl-C
+        raise KeyboardInterrupt
+    return int(code or 0)
 
 
 def _usage(message: str) -> MlopsError:
@@ -75,11 +75,11 @@ def _usage(message: str) -> MlopsError:
     return MlopsError(message.rstrip("."), fix=fix)
 
 
-def _stop(problem: MlopsError) -> NoReturn:
+def _told(problem: MlopsError) -> int:
     from mlops_install import report
 
     report.error(problem)
-    sys.exit(1)
+    return 1
 
 
 @app.callback(invoke_without_command=True)

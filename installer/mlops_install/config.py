@@ -48,7 +48,9 @@ def _text(path: Path) -> str:
     try:
         return path.read_text()
     except OSError as error:
-        raise ConfigError(f"cannot read {path}: {error.strerror}") from error
+        raise ConfigError(f"cannot read {path}: {error.strerror}", fix="mend the path") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"cannot read {path}: {error}", fix="save it as UTF-8") from error
 
 
 def _problem(text: str, where: str, error: dict[str, Any]) -> str:
@@ -57,7 +59,17 @@ def _problem(text: str, where: str, error: dict[str, Any]) -> str:
     if error["type"] == "extra_forbidden":
         return f"{place}: there is no such setting{_nearest(keys)}"
     message = str(error["msg"]).removeprefix("Value error, ")
-    return f"{place}: {message[0].lower()}{message[1:]}, not {error['input']!r}"
+    said = f"{message[0].lower()}{message[1:]}"
+    value = _shown(keys, error["input"])
+    if error["type"] == "value_error":  # ours, which tells what is right by itself
+        return f"{place}: {value}{': ' if value else ''}{said}"
+    return f"{place}: {said}{', not ' if value else ''}{value}"
+
+
+def _shown(keys: list[str], value: object) -> str:
+    """The value for a message; nothing of a whole table, or of what may be a secret."""
+    secret = re.search("passw|passphrase|secret|token", keys[-1])
+    return "" if secret or isinstance(value, dict) else repr(value)
 
 
 def _dotted(keys: list[str]) -> str:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import SecretStr
 
-from mlops_install import connections, release, variables
+from mlops_install import connections, names, release, variables
 from mlops_install.errors import ConfigError
 from mlops_install.facts import Facts
 from mlops_install.resources.tree import Files
@@ -50,10 +50,13 @@ def given(config: Config) -> Given:
     """Read them. Raises `ConfigError` that names the setting."""
     base, proxy = config.base, config.proxy
     _store(config)
+    bundle = _pem("[base] ca_bundle", base.ca_bundle)
+    chain = _pem("[proxy] certificate", proxy.certificate)
     key = _pem("[proxy] certificate_key", proxy.certificate_key)
+    _judge(bundle, chain, key, proxy.server_name)
     return Given(
-        ca_bundle=_pem("[base] ca_bundle", base.ca_bundle),
-        certificate=_pem("[proxy] certificate", proxy.certificate),
+        ca_bundle=bundle,
+        certificate=chain,
         certificate_key=None if key is None else SecretStr(key),
         proxy_password=_secret(base.http_proxy_password),
         index_password=_secret(base.python_index_password),
@@ -66,6 +69,19 @@ def given(config: Config) -> Given:
         variables=variables.document(config.variables),
         project=_project(config),
     )
+
+
+def _judge(bundle: str | None, chain: str | None, key: str | None, name: str | None) -> None:
+    if not (bundle or chain):
+        return
+    from mlops_install import certificate  # its library is read only where it is needed
+
+    if bundle:
+        certificate.read(bundle, "[base] ca_bundle")
+    if chain and key:
+        certificate.check(chain, key, bundle or "")
+        if name:
+            certificate.check_name(chain, name)
 
 
 def _store(config: Config) -> None:
@@ -128,7 +144,12 @@ class Context:
     @property
     def server_name(self) -> str:
         """Name or address in the URL."""
-        return self.config.proxy.server_name or self.facts.server_name or self.reached
+        return self.config.proxy.server_name or self.first_name
+
+    @property
+    def first_name(self) -> str:
+        """The one by which the server was reached the first time."""
+        return self.facts.server_name or self.reached
 
     @property
     def base_url(self) -> str:
@@ -149,4 +170,15 @@ def make(config: Config, facts: Facts, read: Given, reached: str) -> Context:
     """Put together what is known. Raises `ConfigError` for a lock of other platforms only."""
     for model in read.project.models if read.project else ():
         model.require({"aarch64": "linux-aarch64"}.get(facts.machine, "linux-64"))
-    return Context(config, facts, read, size(config, facts), reached)
+    made = Context(config, facts, read, size(config, facts), reached)
+    _check_name(made)
+    return made
+
+
+def _check_name(context: Context) -> None:
+    """The name that the config does not set: it is known when the server is reached."""
+    names.require(context.server_name)
+    if context.given.certificate and not context.config.proxy.server_name:
+        from mlops_install import certificate
+
+        certificate.check_name(context.given.certificate, context.server_name)

@@ -158,5 +158,8 @@ class LaneRun:
         self.watch(Event("failed", self.lane.name, self._resource.name))
         why = self._resource.explain()
         lines = [*self.tail, *(self.host.run(why).stdout.splitlines()[-TAIL:] if why else ())]
-        fix = f"the whole log is {LOG} on the server; mend the cause and run the same command again"
-        raise ApplyError(message, detail="\n".join(lines), fix=fix)
+        told = [line.removeprefix("fix: ") for line in lines if line.startswith("fix: ")]
+        cause = told[-1] if told else "mend the cause"
+        fix = f"{cause}; then run the same command again; the whole log is {LOG} on the server"
+        detail = "\n".join(line for line in lines if not line.startswith("fix: "))
+        raise ApplyError(message, detail=detail, fix=fix)

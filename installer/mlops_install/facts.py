@@ -1,7 +1,8 @@
 """What must be known of the server before anything can be wanted of it: one round trip."""
 
+import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from mlops_install.errors import HostError
 from mlops_install.host import Host
@@ -31,17 +32,49 @@ if command -v ss >/dev/null; then
   ss -Hltnp |
     sed -n 's/^LISTEN *[0-9]* *[0-9]* *[^ ]*:\([0-9]*\) .*users:(("\([^"]*\)".*/port_\1=\2/p'
 fi
+# A kernel without IPv6 has no such socket, or none that can be bound.
+say ipv6 "$(perl -MSocket -e 'print socket(S, AF_INET6, SOCK_STREAM, 0) &&
+  bind(S, pack_sockaddr_in6(0, IN6ADDR_ANY)) ? "yes" : "no"' 2>/dev/null)"
+journal=/var/lib/mlops/journal.jsonl
+site=/etc/nginx/sites-enabled/default
+if [ -e $site ]; then
+  stock=$(dpkg-query -W -f '${Conffiles}' nginx-common 2>/dev/null |
+    sed -n 's|^ /etc/nginx/sites-available/default \([0-9a-f]*\).*|\1|p')
+  if [ "$(readlink -f $site)" = /dev/null ]; then say default_site masked
+  elif grep -qsF '{"kind": "package", "name": "nginx",' $journal &&
+    [ "$(md5sum < $site | cut -d' ' -f1)" = "$stock" ]; then say default_site stock
+  else say default_site "theirs $(sed 's/#.*//' $site | tr -s ' \t\n' ' ' | head -c 20000)"; fi
+fi
+for data in /var/lib/postgresql/*/main/global/pg_control; do
+  name=${data#/var/lib/postgresql/}; name=${name%/global/pg_control}
+  case $(grep -sF "{\"kind\": \"cluster\", \"name\": \"$name\"," $journal) in
+    *'"was": "there"'*|'') [ ! -e "$data" ] || say "theirs_$name" yes ;;
+  esac
+done
+for folder in /etc/postgresql/*/*; do
+  [ -e "$folder/postgresql.conf" ] || continue
+  name=${folder#/etc/postgresql/}
+  say "cluster_$name" "$(cat "$folder/postgresql.conf" "$folder"/conf.d/*.conf \
+    "/var/lib/postgresql/$name/postgresql.auto.conf" 2>/dev/null |
+    grep -E '^ *(port|unix_socket_directories|data_directory|include_dir)[ =]' | tr '\n' ';')"
+done
 psql=$(ls /usr/lib/postgresql/*/bin/psql 2>/dev/null | tail -n 1)
 psql=${psql:-$(command -v psql)}
 if [ -n "$psql" ] && [ -S /run/postgresql/.s.PGSQL.5432 ]; then
-  runuser -u postgres -- "$psql" -XAtq -F '' -c "select 'database=' || count(*) from pg_database
-      where datname = 'airflow'" -c "select 'role=1', E'\ndatabase_mark='
+  sql=$(runuser -u postgres -- "$psql" -XAtq -F '' -c "select 'database=' || count(*)
+      from pg_database where datname = 'airflow'" \
+    -c "select 'hba_' || line_number || '=' || array_to_string(database, ',') || ' '
+      || array_to_string(user_name, ',') || ' ' || auth_method from pg_hba_file_rules
+      where type = 'local' and error is null" -c "select 'role=1', E'\ndatabase_mark='
       || coalesce(shobj_description(oid, 'pg_authid'), '') from pg_roles
       where rolname = 'airflow'" -c '\connect airflow' \
     -c "select 'alembic_version=' || version_num from alembic_version" \
-    -c "select 'alembic_version_fab=' || version_num from alembic_version_fab" 2>/dev/null
+    -c "select 'alembic_version_fab=' || version_num from alembic_version_fab" 2>&1)
+  case $sql in
+    *database=*) echo "$sql" ;;
+    *) say postgres_error "$(echo "$sql" | head -n 1)" ;;
+  esac
 fi
-true
 """
 
 
@@ -72,19 +105,50 @@ class Facts:
     """The version in force."""
     upgrade: bool = False
     """Whether an upgrade is open: somebody is at it, or the server goes back."""
+    ipv6: bool = True
+    default_site: str = ""
+    """nginx's site `default`: masked (by us), stock (it came with our nginx), or theirs and its
+    text; empty where there is none."""
+    theirs: frozenset[str] = frozenset()
+    """PostgreSQL's clusters that were there before us."""
+    clusters: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """PostgreSQL's clusters, as 15/main: the settings that say where it is found."""
+    postgres_error: str = ""
+    """Why `postgres` may not log in over the socket; empty when it may, or nobody is there."""
+    local_rules: tuple[tuple[str, str, str], ...] = ()
+    """pg_hba's rules of the socket in order: databases, users, method."""
+    answers: Mapping[str, str] = field(default_factory=dict)
+    """What the server said to the questions of `gather`."""
 
     @property
     def postgres_version(self) -> str:
         """The PostgreSQL that this Debian or Ubuntu ships."""
         return {"12": "15", "13": "17", "24.04": "16"}.get(self.os_version, "15")
 
+    @property
+    def cluster(self) -> str:
+        """The cluster for Airflow."""
+        return f"{self.postgres_version}/main"
 
-def gather(host: Host, ask_password: Callable[[str], str], said: Result | None = None) -> Facts:
+
+def script(questions: Mapping[str, str] | None = None) -> str:
+    """The script that asks; `questions`: name -> shell text that prints one line."""
+    more = "".join(f'say asked_{name} "$({text})"\n' for name, text in (questions or {}).items())
+    return f"{SCRIPT}{more}true\n"
+
+
+def gather(
+    host: Host,
+    ask_password: Callable[[str], str],
+    questions: Mapping[str, str] | None = None,
+    said: Result | None = None,
+) -> Facts:
     """Ask the server; the first thing ever run on it. Raises `HostError` when it cannot answer.
 
-    `said` is what it answered already, where it was asked without a password.
+    The answers to the questions are in `Facts.answers`. `said` is what it answered already, where
+    it was asked without a password.
     """
-    result = host.first(SCRIPT, ask_password, said)
+    result = host.first(script(questions), ask_password, said)
     if "init=" not in result.stdout:
         raise HostError("the server cannot tell what it is", detail=result.stderr)
     return parse(result.stdout)
@@ -109,14 +173,32 @@ def parse(text: str) -> Facts:
         installed=found["installed"],
         last_run=found["last_run"],
         time_daemon=found["time_daemon"],
-        ports={
-            int(key.removeprefix("port_")): value
-            for key, value in found.items()
-            if key.startswith("port_") and value
-        },
+        ports={int(k): v for k, v in _of(found, "port_").items() if v},
         database=found.get("database", "0") != "0" or "role" in found,
         database_mark=found.get("database_mark", ""),
         airflow=found.get("airflow", ""),
         upgrade="upgrade" in found,
         schema={key: value for key, value in found.items() if key.startswith("alembic_version")},
+        ipv6=found.get("ipv6") != "no",
+        default_site=found.get("default_site", ""),
+        theirs=frozenset(_of(found, "theirs_")),
+        clusters={k: _settings(v) for k, v in _of(found, "cluster_").items() if "/" in k},
+        postgres_error=found.get("postgres_error", ""),
+        local_rules=_rules(_of(found, "hba_")),
+        answers=_of(found, "asked_"),
     )
+
+
+def _of(found: Mapping[str, str], prefix: str) -> dict[str, str]:
+    return {k.removeprefix(prefix): v for k, v in found.items() if k.startswith(prefix)}
+
+
+def _settings(lines: str) -> dict[str, str]:
+    """Name -> value of settings in postgresql.conf; the last one counts."""
+    found = re.findall(r"(?:^|;) *(\w+)(?: *= *| +)('(?:[^']|'')*'|[^ ;#\t]*)", lines)
+    return {name: value.strip("'") for name, value in found}
+
+
+def _rules(lines: Mapping[str, str]) -> tuple[tuple[str, str, str], ...]:
+    rules = (lines[number].split(" ") for number in sorted(lines, key=int))
+    return tuple((rule[0], rule[1], rule[2]) for rule in rules if len(rule) == 3)

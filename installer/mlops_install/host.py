@@ -7,6 +7,7 @@ command line; what follows on stdin is for the script. Every `open` is one round
 import contextlib
 import getpass
 import os
+import secrets
 import socket
 import subprocess
 from abc import ABC, abstractmethod
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from mlops_install.errors import ConnectionLost, HostError
+from mlops_install.lastresort import SECRETS
 from mlops_install.session import AGAIN, Result, Session
 from mlops_install.shell import sh
 
@@ -24,6 +26,10 @@ HEADER = (
     " PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\n"
     "umask 022; cd /\n"
 )
+# What a user's .bashrc prints comes before.
+MARK = "printf '\\n%s\\n' {mark}; printf '\\n%s\\n' {mark} >&2\n"
+# Read by the login shell, which may be fish, csh or another: no quote within, nothing to expand.
+LOADER = "sh -c 'IFS=; set -f; eval $(head -c {size})'"
 KEEPALIVE = 15
 SILENCE_MS = 60_000
 
@@ -43,10 +49,13 @@ class Host(ABC):
     def open(self, script: str) -> Session:
         """Start a bash script as root; its stdin stays open for `Session.send`."""
         self.round_trips += 1
-        data = (HEADER + script).encode()
-        session = self._start(self._command(f'eval "$(head -c {len(data)})"'))
+        mark = secrets.token_hex(8)
+        text = MARK.format(mark=mark) + HEADER + script
+        first = self._root(f'eval "$(head -c {len(text.encode())})"')
+        session = self._start(LOADER.format(size=len(first.encode())))
+        session.begins_with(mark)
         try:
-            session.send(self._secret_line() + data.decode())
+            session.send(first + self._secret_line() + text)
         except ConnectionLost:
             # Where sudo refuses it ends before it has read all; its result tells why.
             if not session.reachable():
@@ -62,8 +71,8 @@ class Host(ABC):
     _sudo = 'test "$(id -u)" = 0 || s="sudo -n"; exec ${s-} '
     _password: str | None = None
 
-    def _command(self, text: str) -> str:
-        return f"{self._sudo}{sh('bash', '-c', text)}"
+    def _root(self, text: str) -> str:
+        return f"unset IFS; set +f; {self._sudo}{sh('bash', '-c', text)}"
 
     def _secret_line(self) -> str:
         return "" if self._password is None else f"{self._password}\n"
@@ -78,6 +87,7 @@ class Host(ABC):
         result = said or self.run(script)
         if _wants_password(result):
             self._password = ask_password(f"sudo password for {self.address}: ")
+            SECRETS.add(self._password)
             self._sudo = "exec sudo -k -S -p '' "
             result = self.run(script)
         if result.code != 0 and "sudo" in result.stderr:
@@ -131,9 +141,11 @@ class Local(Host):
         self.reached = socket.getfqdn()
 
     def _start(self, command: str) -> Session:
+        return LocalSession(self._popen(command))
+
+    def _popen(self, command: str) -> "subprocess.Popen[bytes]":
         pipe = subprocess.PIPE
-        arguments = ["bash", "-c", command]
-        return LocalSession(subprocess.Popen(arguments, stdin=pipe, stdout=pipe, stderr=pipe))
+        return subprocess.Popen(["bash", "-c", command], stdin=pipe, stdout=pipe, stderr=pipe)
 
 
 # --- SSH ----------------------------------------------------------------------------------

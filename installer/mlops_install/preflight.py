@@ -3,15 +3,31 @@
 import re
 from collections.abc import Iterator
 
+from mlops_install import __version__, calendars, clusters
+from mlops_install.backupsettings import NEVER
 from mlops_install.errors import PreflightError
 from mlops_install.facts import Facts
 from mlops_install.resources.apiserver import SLOTS
 from mlops_install.resources.postgres import MARK
 from mlops_install.settings import Config, Proxy
+from mlops_install.shell import sh
 
 SUPPORTED = {("debian", "12"), ("debian", "13"), ("ubuntu", "24.04")}
 MIN_MEMORY_MB = 1900
 MIN_DISK_MB = 4000
+
+
+ZONES = "/usr/share/zoneinfo"
+SPLIT = {("debian", "13"), ("ubuntu", "24.04")}
+"""Systems that have old names of zones in a package of their own."""
+
+
+def questions(config: Config) -> dict[str, str]:
+    """What only the server can judge of the config: name -> shell text, for `facts.gather`."""
+    zone, every = sh(f"{ZONES}/{config.base.timezone}"), config.backup.every
+    there = f"if [ -f {zone} ]; then echo yes; elif [ -d {ZONES}/Etc ]; then echo no; fi"
+    calendar = {"calendar": calendars.script(every)} if every != NEVER else {}
+    return {"zone": there, **calendar}
 
 
 def check(config: Config, facts: Facts) -> None:
@@ -28,10 +44,28 @@ def check(config: Config, facts: Facts) -> None:
 
 
 def _problems(config: Config, facts: Facts) -> Iterator[tuple[str, str]]:
+    yield from _newer(facts)
     yield from _system(facts)
     yield from _size(facts)
     yield from _taken(config.proxy, facts)
+    yield from _judged(config, facts)
+    yield from clusters.problems(facts)
     yield from _database(config, facts)
+
+
+def _newer(facts: Facts) -> Iterator[tuple[str, str]]:
+    """What a newer one made would look like drift to us, and be taken back."""
+    there = facts.installed.partition(" ")[2]
+    if _numbers(there) > _numbers(__version__):
+        yield (
+            f"it was set up by mlops-install {there}, and this is {__version__}",
+            f"use mlops-install {there} or newer; `mlops-install rollback airflow` is the way to"
+            " an older Airflow",
+        )
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in re.findall(r"[0-9]+", version)[:3])
 
 
 def _system(facts: Facts) -> Iterator[tuple[str, str]]:
@@ -61,6 +95,20 @@ def _taken(wanted: Proxy, facts: Facts) -> Iterator[tuple[str, str]]:
         if port in ours and not (facts.installed and re.split("[: ]", program)[0] in ours[port]):
             other = f", or set another {settings[port]} in [proxy]" if port in settings else ""
             yield f"port {port} is taken by {program}", f"stop {program}, or move it{other}"
+
+
+def _judged(config: Config, facts: Facts) -> Iterator[tuple[str, str]]:
+    system = (facts.os_id, facts.os_version)
+    if facts.answers.get("zone") == "no" and system not in SPLIT:
+        yield (
+            f"its package tzdata has no time zone {config.base.timezone}",
+            "set another timezone in [base], or run `apt update && apt install tzdata` there",
+        )
+    if problem := calendars.verdict(facts.answers.get("calendar", "")):
+        yield (
+            f'[backup] every = "{config.backup.every}": {problem}',
+            "set it to an event that `systemd-analyze calendar` takes there",
+        )
 
 
 def _database(config: Config, facts: Facts) -> Iterator[tuple[str, str]]:

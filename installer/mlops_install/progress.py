@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 Timing = dict[str, str | float]
+SILENCE = 15.0
+"""Seconds after which there is a sign of life where nothing moves on a terminal."""
 
 
 @dataclass
@@ -68,6 +70,18 @@ class Progress:
             return styled(f"{at}  {count:>7}  {self.stage}: {event.text} ({seconds:.1f} s)")
         return None
 
+    def alive(self) -> "Text | None":
+        """A line about what has been running for long; None when nothing has."""
+        with self.lock:
+            now = time.monotonic()
+            long = [(now - since, name, said) for name, since, said in self.running.values()]
+        if not long or max(long)[0] < SILENCE:
+            return None
+        seconds, name, said = max(long)
+        last = f": {said[:100]}" if said else ""
+        at = f"{time.monotonic() - self.started:6.1f}s"
+        return styled(f"{at}  {self.done:>3}/{self.total}  {name} ({seconds:.0f} s so far){last}")
+
     def __rich__(self) -> "Group":
         from rich.console import Group
 
@@ -93,11 +107,30 @@ class Progress:
 
 
 @contextmanager
+def _alive(shown: Progress) -> Iterator[None]:
+    ended = threading.Event()
+
+    def tell() -> None:
+        while not ended.wait(SILENCE):
+            if line := shown.alive():
+                people().print(line)
+
+    thread = threading.Thread(target=tell, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
+@contextmanager
 def progress(total: int) -> Iterator[Progress]:
     """Live on a terminal, plain lines elsewhere."""
     shown = Progress(total)
     if not people().is_terminal or people().is_dumb_terminal:
-        yield shown
+        with _alive(shown):
+            yield shown
         return
     from rich.live import Live
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mlops_install import config as configs
-from mlops_install import facts
+from mlops_install import facts, preflight
 from mlops_install.errors import ConfigError
 from mlops_install.facts import Facts
 from mlops_install.host import Host, Local, Ssh, ask_password
@@ -51,6 +51,7 @@ class Login:
     def __init__(self, options: Options) -> None:
         self.config = configs.load(options.config)
         self.server = _host(options, self.config)
+        self._questions = preflight.questions(self.config)
         self._said: Result | None = None
         self._problem: BaseException | None = None
         sys.setswitchinterval(SWITCH)
@@ -60,7 +61,7 @@ class Login:
     def _begin(self) -> None:
         try:
             self.server.connect()
-            self._said = self.server.run(facts.SCRIPT)
+            self._said = self.server.run(facts.script(self._questions))
         except BaseException as problem:
             self._problem = problem
 
@@ -70,7 +71,7 @@ class Login:
         if self._problem is not None:
             raise self._problem
         # A password of sudo is asked for here, where Ctrl-C leaves the terminal as it was.
-        return facts.gather(self.server, ask_password, self._said)
+        return facts.gather(self.server, ask_password, self._questions, self._said)
 
 
 def _host(options: Options, config: Config) -> Host:

@@ -5,6 +5,7 @@ rich is loaded when something is printed: a server is asked before that.
 
 import json
 import sys
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from functools import cache
@@ -24,17 +25,25 @@ if TYPE_CHECKING:
 @cache
 def people() -> "Console":
     """The terminal of people, or where stderr goes."""
-    from rich.console import Console
-
-    return Console(stderr=True, highlight=False, soft_wrap=True)
+    return _console(stderr=True)
 
 
 @cache
 def data() -> "Console":
     """Where data goes."""
+    return _console(stderr=False)
+
+
+def _console(stderr: bool) -> "Console":
     from rich.console import Console
 
-    return Console(highlight=False, soft_wrap=True)
+    class Told(Console):
+        """Where a reader went away, one place says how the program ends."""
+
+        def on_broken_pipe(self) -> None:
+            raise BrokenPipeError
+
+    return Told(stderr=stderr, highlight=False, soft_wrap=True)
 
 
 def styled(text: str, style: str = "") -> "Text":
@@ -77,18 +86,43 @@ def error(problem: MlopsError) -> None:
 # --- plans --------------------------------------------------------------------------------
 
 
+DOES = {
+    "prepare": "the first packages, users, folders, secrets",
+    "build": "other packages, PostgreSQL, Airflow, environments of models, side by side",
+    "configure": "settings, units, certificate, database, workflows",
+    "start": "the services, one after another, until they answer",
+}
+MANY = 40
+"""Changes from which on a plan is told as a summary first, and new things only by number."""
+
+
 def plan_lines(plan: Plan, *, full: bool) -> Iterator["Text"]:
-    """The plan as a diff; `full` shows the text of new files too."""
-    for stage, lanes in plan.stages:
-        yield styled(f"{stage}", "bold")
-        for lane in lanes:
-            for change in lane.changes:
-                yield from _change_lines(change, full)
+    """The plan as a diff; `full` shows the text of new files too, and all of a long plan."""
     number = len(plan.changes)
-    if number:
-        yield styled(f"{number} of {plan.checked} resources to change", "bold")
-    else:
+    if not number:
         yield styled(f"nothing to do: all {plan.checked} resources are as wanted", "green")
+        return
+    short = number > MANY and not full
+    if short:
+        yield from _summary(plan)
+    for stage, lanes in plan.stages:
+        shown = [c for lane in lanes for c in lane.changes if not (short and _is_new(c))]
+        if shown:
+            yield styled(f"{stage}", "bold")
+        for change in shown:
+            yield from _change_lines(change, full)
+    more = "; --full shows each of them" if short else ""
+    yield styled(f"{number} of {plan.checked} resources to change{more}", "bold")
+
+
+def _summary(plan: Plan) -> Iterator["Text"]:
+    """Per stage and lane what is new, by kind."""
+    for stage, lanes in plan.stages:
+        yield styled(f"{stage}: {about}" if (about := DOES.get(stage)) else stage, "bold")
+        for lane in lanes:
+            kinds = Counter(change.resource.name.split()[0] for change in lane.changes)
+            words = ", ".join(f"{count} {kind}" for kind, count in kinds.items())
+            yield styled(f"  {lane.name:12} {len(lane.changes):3} changes: {words}")
 
 
 def _change_lines(change: Change, full: bool) -> Iterator["Text"]:

@@ -28,7 +28,8 @@ class Session(ABC):
     """A script that runs, line by line."""
 
     def __init__(self, stdin: IO[bytes], stdout: IO[bytes], stderr: IO[bytes]) -> None:
-        self._stdin, self._stdout = stdin, stdout
+        self._stdin, self._out = stdin, stdout
+        self._mark, self._begun, self._before = b"", False, b""
         self._errors: list[bytes] = []
         self._reader = threading.Thread(target=self._drain, args=(stderr,), daemon=True)
         self._reader.start()
@@ -36,6 +37,19 @@ class Session(ABC):
     def _drain(self, stderr: IO[bytes]) -> None:
         with contextlib.suppress(OSError, ValueError):
             self._errors.append(stderr.read())
+
+    def begins_with(self, mark: str) -> None:
+        """What comes before the line `mark`, on stdout and stderr, is not of the script."""
+        self._mark = mark.encode()
+
+    @property
+    def _stdout(self) -> IO[bytes]:
+        """Where the script's own output begins."""
+        while self._mark and not self._begun:
+            line = self._out.readline()
+            self._begun = not line or line.rstrip(b"\r\n").endswith(self._mark)
+            self._before = b"" if line and self._begun else (self._before + line)[-BLOCK:]
+        return self._out
 
     def lines(self) -> Iterator[str]:
         """The lines of stdout as they come, without line ends."""
@@ -73,7 +87,13 @@ class Session(ABC):
         rest = self._stdout.read().decode(errors="replace")
         code = self._wait()
         self._reader.join()
-        return Result(rest, b"".join(self._errors).decode(errors="replace"), code)
+        return Result(rest, self._stderr().decode(errors="replace"), code)
+
+    def _stderr(self) -> bytes:
+        """Its own errors; all that was said when it did not begin, as when sudo refuses."""
+        said = b"".join(self._errors)
+        head, mark, rest = said.partition(self._mark + b"\n" if self._mark else b"\0")
+        return rest if mark else self._before + head
 
     @abstractmethod
     def reachable(self) -> bool:

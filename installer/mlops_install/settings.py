@@ -3,8 +3,9 @@
 from collections.abc import Iterator
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
+from mlops_install import names, timezones
 from mlops_install.backupsettings import Backup
 from mlops_install.connections import Connections
 from mlops_install.section import Name, SecretRef, Section, Url
@@ -96,6 +97,13 @@ class Base(Section):
         examples=[{"file": "~/.config/pypi-password"}],
     )
 
+    @field_validator("timezone")
+    @classmethod
+    def _zone(cls, name: str) -> str:
+        if problem := timezones.problem(name):
+            raise ValueError(problem)
+        return name
+
 
 class Postgres(Section):
     """PostgreSQL, for Airflow's own data."""
@@ -157,6 +165,13 @@ class Airflow(Section):
     )
     admin_user: Name = Field("admin", description="First user; the password is made on the server.")
     admin_email: str = Field("admin@localhost", description="Its e-mail address.")
+    max_map_length: int = Field(
+        1024,
+        ge=1,
+        le=100000,
+        description="Tasks that one `expand` may become; more fail the task whose result is"
+        " expanded, or the run.",
+    )
     log_days: int = Field(30, ge=1, description="Days to keep the logs of tasks.")
     xcom_threshold: int = Field(
         262144,
@@ -193,7 +208,8 @@ class Proxy(Section):
     http_port: int = Field(80, ge=1, le=65535, description="Port that sends browsers on to HTTPS.")
     certificate: str | None = Field(
         None,
-        description="Certificate chain (PEM) on this side. Default: self-signed, made on the"
+        description="Certificate chain (PEM) on this side, the server's own first. It is judged"
+        " before anything changes: key, dates, name, chain. Default: self-signed, made on the"
         " server.",
         examples=["ml.example.org.pem"],
     )
@@ -202,6 +218,13 @@ class Proxy(Section):
         description="Its private key (PEM).",
         examples=["ml.example.org.key"],
     )
+
+    @field_validator("server_name")
+    @classmethod
+    def _host(cls, name: str | None) -> str | None:
+        if name and (problem := names.problem(name)):
+            raise ValueError(problem)
+        return name
 
     @model_validator(mode="after")
     def _both_or_none(self) -> "Proxy":

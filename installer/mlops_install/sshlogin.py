@@ -1,11 +1,11 @@
 """Logging in by fabric: host keys are checked, refusals become one clear message.
 
-Fabric makes a client that accepts every host key and loads no known hosts; both are put right
-here, also for the jump hosts on the way.
+The ssh config is what `ssh` says it is. Fabric makes a client that accepts every host key; here
+each is judged by the known hosts, also those of the jump hosts on the way.
 """
 
-import contextlib
 import logging
+import os
 import socket
 from pathlib import Path
 from typing import Any
@@ -15,79 +15,165 @@ from fabric import Config, Connection
 from paramiko.ssh_exception import (
     AuthenticationException,
     BadHostKeyException,
+    IncompatiblePeer,
     NoValidConnectionsError,
     SSHException,
 )
 
+from mlops_install import knownhosts, sshconfig
 from mlops_install.errors import HostError, MlopsError
+from mlops_install.knownhosts import AUTHORITY, REVOKED, Line
+from mlops_install.sshconfig import Target, Way
+
+CURVE = "curve25519-sha256"
+LIBSSH = f"{CURVE}@libssh.org"
+LIBRARY: Any = paramiko.Transport
 
 
 class UnknownHostKey(SSHException):
     """The server's key is in no known_hosts file."""
 
 
-class _Refuse(paramiko.MissingHostKeyPolicy):
+class OnlyAuthority(SSHException):
+    """The files know an authority for the server, and no key."""
+
+
+class RevokedHostKey(SSHException):
+    """A known_hosts file says that the server's key is not to be trusted."""
+
+
+class Transport(paramiko.Transport):
+    """The library's, with the name of a key exchange that servers of today may offer alone."""
+
+    _preferred_kex: Any = (CURVE, *LIBRARY._preferred_kex)
+    _kex_info: Any = LIBRARY._kex_info | {CURVE: LIBRARY._kex_info[LIBSSH]}
+
+
+class Judge(paramiko.MissingHostKeyPolicy):
+    """Knows the lines that are about a server; paramiko itself knows no host."""
+
+    def __init__(self, way: Way, accept_new: bool) -> None:
+        host = way.alias or way.host
+        self.name = host if way.alias else knownhosts.name(host, way.port)
+        self._accept_new, self._file = accept_new, way.known_hosts[:1]
+        self._lines = knownhosts.known(knownhosts.read(way.known_hosts), host,
+                                       22 if way.alias else way.port)  # fmt: skip
+
     def missing_host_key(
         self, client: paramiko.SSHClient, hostname: str, key: paramiko.PKey
     ) -> None:
+        """Let the key in, or raise."""
+        same = [line for line in self._lines if line.key == key.asbytes()]
+        for line in same:
+            if line.marker == REVOKED:
+                raise RevokedHostKey(line.place)
+        if any(not line.marker for line in same):
+            return
+        if others := [line for line in self._lines if not line.marker]:
+            raise BadHostKeyException(hostname, key, _key(others[0]) or key)
+        if self._accept_new and self._file:
+            knownhosts.add(self._file[0], self.name, key.get_name(), key.get_base64())
+            return
+        for line in self._lines:
+            if line.marker == AUTHORITY:
+                raise OnlyAuthority(line.place)
         raise UnknownHostKey(f"{key.get_name()} {key.fingerprint}")
 
+    def transport(self, sock: Any, **more: Any) -> Transport:
+        """A transport that asks for a key of a kind that is known, where one is."""
+        made = Transport(sock, **more)
+        kinds = {line.kind for line in self._lines if not line.marker}
+        kinds |= {"rsa-sha2-512", "rsa-sha2-256"} if "ssh-rsa" in kinds else set()
+        options = made.get_security_options()
+        first = [kind for kind in options.key_types if kind in kinds]
+        options.key_types = [*first, *(k for k in options.key_types if k not in kinds)]
+        return made
 
-class _AcceptNew(paramiko.MissingHostKeyPolicy):
-    def __init__(self, known_hosts: Path) -> None:
-        self.known_hosts = known_hosts
 
-    def missing_host_key(
-        self, client: paramiko.SSHClient, hostname: str, key: paramiko.PKey
-    ) -> None:
-        self.known_hosts.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with self.known_hosts.open("a") as file:
-            file.write(f"{hostname} {key.get_name()} {key.get_base64()}\n")
+def _key(line: Line) -> paramiko.PKey | None:
+    try:
+        return paramiko.PKey.from_type_string(line.kind, line.key)
+    except Exception:  # a kind that the library does not know
+        return None
 
 
 def connect(target: str, ssh_config: Path | None, accept_new: bool, timeout: int) -> Any:
     """An open fabric connection. Raises `HostError`."""
     # What goes wrong is told once, by the exception.
     logging.getLogger("paramiko").addHandler(logging.NullHandler())
-    connection = _connection(target, ssh_config, timeout)
-    _check_host_keys(connection, accept_new)
+    if ssh_config is not None and not ssh_config.is_file():
+        raise HostError(f"there is no ssh config file {ssh_config}", fix="mend --ssh-config")
+    way = _way(sshconfig.target(target), ssh_config)
+    connection = _connection(way, ssh_config, accept_new, timeout)
+    _open(connection, target)
+    return connection
+
+
+def _open(connection: Any, target: str) -> None:
+    """Jump hosts first, so that an error names the one that it is about."""
+    if isinstance(connection.gateway, Connection):
+        _open(connection.gateway, target)
     try:
         connection.open()
     except MlopsError:
         raise
     except Exception as error:
         raise _explain(error, target, connection) from error
-    return connection
 
 
-def _connection(target: str, ssh_config: Path | None, timeout: int) -> Any:
-    if ssh_config is not None and not ssh_config.is_file():
-        raise HostError(f"there is no ssh config file {ssh_config}", fix="mend --ssh-config")
-    config = Config(runtime_ssh_path=str(ssh_config) if ssh_config else None)
-    config.load_ssh_config()
-    return Connection(
-        target,
-        config=config,
+def _way(wanted: Target, config: Path | None) -> Way:
+    said = sshconfig.ask(wanted, config)
+    if said is None:  # without ssh, the library reads what it understands of the file
+        said = _said(wanted, config)
+    return sshconfig.way(wanted, said)
+
+
+def _said(wanted: Target, config: Path | None) -> dict[str, list[str]]:
+    file = config or Path("~/.ssh/config").expanduser()
+    try:
+        found = paramiko.SSHConfig.from_path(str(file)) if file.is_file() else paramiko.SSHConfig()
+        said = found.lookup(wanted.host)
+    except Exception as error:
+        raise HostError(
+            f"cannot read {file}: {error}", fix="install OpenSSH's client, which reads it as it is"
+        ) from error
+    known = {"userknownhostsfile": "~/.ssh/known_hosts",
+             "globalknownhostsfile": "/etc/ssh/ssh_known_hosts",
+             "user": Config().user}  # fmt: skip
+    keys = [f"~/.ssh/id_{kind}" for kind in ("rsa", "ecdsa", "ed25519")]
+    values = {**known, **said, "identityfile": said.get("identityfile", keys)}
+    values |= {"user": wanted.user} if wanted.user else {}
+    values |= {"port": str(wanted.port)} if wanted.port else {}
+    return {key: value if isinstance(value, list) else [value] for key, value in values.items()}
+
+
+def _connection(
+    way: Way, file: Path | None, accept_new: bool, timeout: int, gateway: Any = None, depth: int = 0
+) -> Any:
+    """A connection that is not open yet, behind its jump hosts, the first of them first."""
+    if depth > sshconfig.HOPS:
+        raise HostError(f"the jumps to {way.host} go in a circle", fix="mend ProxyJump")
+    for hop in way.jumps if gateway is None else ():
+        step = _way(hop, file)
+        gateway = _connection(step, file, accept_new, timeout, gateway, depth + 1)
+    judge = Judge(way, accept_new)
+    if way.agent not in ("", "none"):
+        os.environ["SSH_AUTH_SOCK"] = way.agent
+    connection = Connection(
+        way.host,
+        user=way.user or None,
+        port=way.port,
+        config=Config(ssh_config=paramiko.SSHConfig()),
+        gateway=gateway or way.command or None,
         connect_timeout=timeout,
-        connect_kwargs={"banner_timeout": timeout, "auth_timeout": timeout},
-    )
-
-
-def _check_host_keys(connection: Any, accept_new: bool) -> None:
-    files = _known_hosts(connection)
-    for file in files:
-        with contextlib.suppress(OSError):
-            connection.client.load_system_host_keys(str(file))
-    policy = _AcceptNew(files[0]) if accept_new else _Refuse()
-    connection.client.set_missing_host_key_policy(policy)
-    if isinstance(connection.gateway, Connection):
-        _check_host_keys(connection.gateway, accept_new)
-
-
-def _known_hosts(connection: Any) -> list[Path]:
-    user = connection.ssh_config.get("userknownhostsfile", "~/.ssh/known_hosts")
-    system = connection.ssh_config.get("globalknownhostsfile", "/etc/ssh/ssh_known_hosts")
-    return [Path(word).expanduser() for word in f"{user} {system}".split()]
+        connect_kwargs={
+            "banner_timeout": timeout, "auth_timeout": timeout, "look_for_keys": False,
+            "key_filename": list(way.identities), "allow_agent": way.agent != "none",
+            "transport_factory": judge.transport,
+        },
+    )  # fmt: skip
+    connection.client.set_missing_host_key_policy(judge)
+    return connection
 
 
 def _explain(error: Exception, target: str, connection: Any) -> HostError:
@@ -98,6 +184,20 @@ def _explain(error: Exception, target: str, connection: Any) -> HostError:
             fix="compare the fingerprint with the server's, then run again with "
             "--accept-new-host-key",
         )
+    if isinstance(error, RevokedHostKey):
+        return HostError(
+            f"the host key of {where} is revoked by {error}",
+            fix="do not go on; ask who wrote the line, and for the server's new key",
+        )
+    if isinstance(error, OnlyAuthority):
+        return HostError(
+            f"the host key of {where} is not known: {error} names an authority for it, and host"
+            " certificates are not judged here",
+            fix="compare the fingerprint with the server's, then run again with"
+            " --accept-new-host-key",
+        )
+    if isinstance(error, IncompatiblePeer):
+        return _incompatible(error, where)
     if isinstance(error, BadHostKeyException):
         return HostError(
             f"the host key of {where} has CHANGED (now {error.key.get_name()} "
@@ -112,6 +212,21 @@ def _explain(error: Exception, target: str, connection: Any) -> HostError:
             "or in the agent",
         )
     return HostError(f"cannot reach {where}: {_reason(error)}", fix=f"try `ssh {target}`")
+
+
+def _incompatible(error: IncompatiblePeer, where: str) -> HostError:
+    kinds = {"kex": ("_preferred_kex", "KexAlgorithms"), "ciphers": ("_preferred_ciphers",
+             "Ciphers"), "macs": ("_preferred_macs", "MACs"),
+             "host key": ("_preferred_keys", "HostKeyAlgorithms")}  # fmt: skip
+    for word, (ours, setting) in kinds.items():
+        if word in str(error):
+            have = ", ".join(getattr(Transport, ours))
+            return HostError(
+                f"{where} offers none of the {setting} that this program has: {have}",
+                fix=f"add one of them to {setting} in the server's sshd_config, such as"
+                f" `{setting} +{getattr(Transport, ours)[0]}`, and reload sshd",
+            )
+    return HostError(f"cannot agree with {where}: {error}", fix="update one of both sides")
 
 
 def _known_name(connection: Any) -> str:

@@ -13,6 +13,8 @@ from mlops_install.resources.postgres import sql
 
 REJECTED = 3
 """How many of the commits that were kept out are shown."""
+NEAR, LAST_DAYS = 30, 14
+"""Days left of a certificate from which on there is a word, and from which on it is bad."""
 JOBS = """\
 select job_type, hostname, round(extract(epoch from now() - latest_heartbeat))
   from job where state = 'running' order by 1, 2"""
@@ -54,9 +56,8 @@ class Status:
 
 def gather(host: Host, context: Context) -> Status:
     """Ask the server."""
-    version, units, jobs, tasks, disk, runs, release, environments, backups, upgrade = probe.ask(
-        host, _scripts(context)
-    )
+    (version, units, jobs, tasks, disk, runs, release, environments, backups, upgrade,
+     certificate) = probe.ask(host, _scripts(context))  # fmt: skip
     facts = context.facts
     lines = [
         Line(
@@ -72,6 +73,7 @@ def gather(host: Host, context: Context) -> Status:
         *(_disk(line) for line in disk.text.splitlines() if line.strip()),
         _backup(backups.text),
         *_upgrade(upgrade.text),
+        *_certificate(certificate.text, given=bool(context.config.proxy.certificate)),
         Line("last run", runs.text.strip() or "never"),
     ]
     return Status(tuple(lines))
@@ -103,6 +105,9 @@ def _scripts(context: Context) -> list[str]:
         "systemctl is-failed mlops-backup.service; true",
         "cd /var/lib/mlops/upgrade 2>/dev/null || exit 0\nfor f in state.json last.json; do"
         " [ ! -f $f ] || tr -d '\\n' < $f; echo; done",
+        "end=$(openssl x509 -in /etc/mlops/tls/certificate.pem -noout -enddate) || exit 0\n"
+        'at=$(date -d "${end#*=}" +%s)\n'
+        "echo $(date -ud @$at +%F) $(((at - $(date +%s)) / 86400))",
     ]
 
 
@@ -150,6 +155,17 @@ def _backup(text: str) -> Line:
     *names, state = text.split() or ["unknown"]
     failed = ", and the last try failed: `journalctl -u mlops-backup`" if state == "failed" else ""
     return Line("last backup", (names[0] if names else "none yet") + failed, not failed)
+
+
+def _certificate(text: str, *, given: bool) -> Iterator[Line]:
+    if not text.strip():
+        return
+    end, days = text.split()
+    left = int(days)
+    words = f"ends on {end}, in {left} days" if left >= 0 else f"ended on {end}"
+    if left < NEAR:
+        words += ": give a newer one in [proxy]" if given else ": `mlops-install apply` renews it"
+    yield Line("certificate", words, left >= LAST_DAYS)
 
 
 def _disk(line: str) -> Line:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from mlops_install import engine, report, runlock
+from mlops_install import engine, report, runlock, said
 from mlops_install import plan as plans
 from mlops_install import progress as progresses
 from mlops_install.check import Check
@@ -57,8 +57,7 @@ class Steps:
         """The output of a command that must end well. Raises `ApplyError`."""
         done = self.command(*words)
         if done.code:
-            message, _, rest = done.stderr.strip().removeprefix("mlops: ").partition("\n")
-            raise ApplyError(message or f"mlops upgrade {words[0]} failed", detail=rest)
+            raise said.problem(_errors(done), f"mlops upgrade {words[0]} failed")
         return done.stdout
 
     def drain(self, new: str, timeout: int, kind: str) -> bool:
@@ -68,8 +67,7 @@ class Steps:
         if done.code == OUTLAST:
             return self._outlast(words, done.stdout)
         if done.code:
-            message, _, rest = done.stderr.strip().removeprefix("mlops: ").partition("\n")
-            raise ApplyError(message or "the drain was broken off", detail=rest)
+            raise said.problem(_errors(done), "the drain was broken off")
         return False
 
     def _outlast(self, words: tuple[str, ...], said: str) -> bool:
@@ -95,6 +93,11 @@ class Steps:
         """Tell the server why, as far as it can still be told."""
         with contextlib.suppress(MlopsError):
             self.command("fail", stdin=reason)
+
+
+def _errors(done: Result) -> Result:
+    """What it said on stdout was shown as it came."""
+    return replace(done, stdout="")
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from testinfra.backend.base import BaseBackend
+from testinfra.backend.base import BaseBackend, CommandResult
 from testinfra.host import Host as TestinfraHost
 
 from mlops_install.check import Check
@@ -15,6 +15,16 @@ from mlops_install.host import Host
 from mlops_install.plan import Plan
 
 TESTS = Path(__file__).parent / "infra_tests"
+
+
+class Answer(CommandResult):  # type: ignore[misc]
+    """What a command came to. testinfra's messages show its repr, so that has words."""
+
+    def __repr__(self) -> str:
+        said = " ".join((self.stderr.strip() or self.stdout.strip() or "no output").split())
+        return (
+            f"`{self.command.decode(errors='replace')[:200]}` (exit code {self.rc}): {said[:500]}"
+        )
 
 
 class Backend(BaseBackend):  # type: ignore[misc]
@@ -29,7 +39,7 @@ class Backend(BaseBackend):  # type: ignore[misc]
     def run(self, command: str, *args: str, **_: Any) -> Any:
         command = self.get_command(command, *args)
         answer = self._host.run(command)
-        return self.result(answer.code, self.encode(command), answer.stdout, answer.stderr)
+        return Answer(self, answer.code, self.encode(command), answer.stdout, answer.stderr)
 
 
 class _Plugin:
@@ -71,6 +81,8 @@ def run(host: Host, context: Context, watch: Any, junit: Path | None = None) -> 
     arguments += ["-p", "no:randomly"] + ([f"--junit-xml={junit}"] if junit else [])
     with redirect_stdout(io.StringIO()) as said:
         code = pytest.main(arguments, plugins=[plugin])
+    if code == pytest.ExitCode.INTERRUPTED:  # Ctrl-C, which pytest takes for itself
+        raise KeyboardInterrupt
     if not plugin.checks or code not in (0, 1):
         return [Check("verify", "the tests start", "FAILED", 0, "no check ran", said.getvalue())]
     return plugin.checks

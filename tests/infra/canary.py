@@ -23,6 +23,8 @@ select count(*) from dag where not is_stale and last_parsed_time < to_timestamp(
   and not exists (select from import_error as e where e.filename = dag.relative_fileloc
     and e.bundle_name = dag.bundle_name and e.timestamp > to_timestamp({since}))
 """
+SETTLES = 60
+"""Seconds in which the health that the API tells becomes right after a restart."""
 RUNS = 5
 """So many per scheduler are tried at least."""
 WANTED = json.loads(sys.argv[1])
@@ -99,12 +101,23 @@ def wait_read(deadline):
         time.sleep(0.5)
 
 
+def settled():
+    """What the API server says of health; for a while after a restart it may still be wrong."""
+    deadline = time.time() + SETTLES
+    while True:
+        health = call("GET", "/api/v2/monitor/health")
+        parts = [part["status"] for part in health.values() if part]
+        if set(parts) <= {"healthy", None} or time.time() > deadline:
+            return health
+        time.sleep(1)
+
+
 def main():
     found = {"runs": [], "error": ""}
     try:
         token = login()
         found["version"] = call("GET", "/api/v2/version", token=token)
-        found["health"] = call("GET", "/api/v2/monitor/health")
+        found["health"] = settled()
         deadline = time.time() + WANTED["timeout"]
         missing = set(WANTED["schedulers"])
         least = RUNS * len(missing)

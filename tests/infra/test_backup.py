@@ -28,6 +28,15 @@ def test_the_timer_is_as_wanted(host, context):
     assert active == wanted, f"{TIMER} is {active}"
 
 
+def test_the_next_one_will_come(host, context):
+    if context.config.backup.every == "never":
+        pytest.skip("none are wanted")
+    show = "systemctl show -P"
+    state = host.run(f"{show} SubState {TIMER}").stdout.strip()
+    at = host.run(f"{show} NextElapseUSecRealtime {TIMER}").stdout.strip()
+    assert at or state == "running", f"{TIMER} has no next run: it is {state}"
+
+
 def test_the_last_one_that_was_due_was_made(host):
     show = "systemctl show --timestamp=unix -P"
     due = host.run(f"{show} LastTriggerUSec {TIMER}").stdout.strip().lstrip("@")

@@ -6,6 +6,7 @@ import subprocess
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
 
+import authority
 import pytest
 from mlops_install import cli, config, context, facts, roles
 from mlops_install.host import Local
@@ -46,7 +47,7 @@ age_recipient = "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p"
 PASSPHRASE = '[backup]\npassphrase = { env = "HUSH" }\n'
 GIVEN = context.Given(
     ca_bundle="-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n",
-    certificate="certificate",
+    certificate=authority.make("ml", names=("192.0.2.7",)).pem,
     certificate_key=SecretStr("key"),
     channel_password=SecretStr("hush"),
     git_password=SecretStr("hush"),
@@ -81,7 +82,7 @@ def contexts() -> list[context.Context]:
     return [
         context.make(
             config.parse(wanted, "t"),
-            facts.parse(FACTS + f"os_version={version}\n"),
+            facts.parse(FACTS + f"os_version={version}\nasked_zone=no\n"),
             given,
             "192.0.2.7",
         )
@@ -146,7 +147,7 @@ def test_every_package_is_on_the_page_and_no_other():
     part = text("what-it-does.md").split("\n## Packages\n")[1].split("\n## ")[0]
     listed = {w for w in re.findall(r"`([^`]+)`", part.split("Undo:")[0]) if "[" not in w}
     wanted = {plain(name) for c in contexts() for name in roles.packages(c)}
-    assert listed - {"locale", "C.UTF-8"} == wanted
+    assert listed - {"locale", "C.UTF-8", "timezone", "US/Pacific"} == wanted
 
 
 def test_every_unit_is_on_the_page_and_no_other():

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import authority
 import pytest
 from mlops_install import context, facts, preflight, report
 from mlops_install.config import parse
@@ -63,7 +64,7 @@ def test_a_probe_never_starts_airflow():
 def test_secrets_of_the_config_show_in_no_plan():
     given = context.Given(
         ca_bundle="-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n",
-        certificate="-----BEGIN CERTIFICATE-----\n",
+        certificate=authority.make("ml", names=("192.0.2.7",)).pem,
         certificate_key=SecretStr("-----BEGIN PRIVATE KEY-----\nhush-key\n"),
         proxy_password=SecretStr("hush-proxy"),
         index_password=SecretStr("hush-index"),

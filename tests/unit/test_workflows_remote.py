@@ -4,22 +4,20 @@ import base64
 import getpass
 import http.server
 import os
-import pwd
 import shutil
-import socket
 import ssl
 import subprocess
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import upstream
-from machine import missing, need
+from machine import need
 from mlops_server.errors import EnvError
 from mlops_server.workflows.refusals import Rejected, TryAgain
 from mlops_server.workflows.remote import explain
+from sshd import Host, free_port, running
 from upstream import Server, Upstream
 
 GOOD = {"dags/a.py": "a = 1\n"}
@@ -32,69 +30,13 @@ def repo(tmp_path):
     return found
 
 
-def free_port() -> int:
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        return int(listening.getsockname()[1])
-
-
 # --- SSH ------------------------------------------------------------------------------------
-
-
-class Host:
-    """A real sshd, as the user of the tests, on a port of its own."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.port = folder, free_port()
-        folder.mkdir(mode=0o700)
-        self.key("host")
-        (folder / "authorized").write_text("")
-        (folder / "config").write_text(
-            f"Port {self.port}\nListenAddress 127.0.0.1\nHostKey {folder}/host\n"
-            f"AuthorizedKeysFile {folder}/authorized\nStrictModes no\nUsePAM no\n"
-            f"PasswordAuthentication no\nPermitRootLogin yes\nPidFile none\n"
-        )
-
-    def key(self, name: str) -> str:
-        """Make a key, in place of the one before; its public part."""
-        path = self.folder / name
-        path.unlink(missing_ok=True)
-        words = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", name, "-f", str(path)]
-        subprocess.run(words, check=True)
-        return path.with_name(f"{name}.pub").read_text()
-
-    @property
-    def pin(self) -> str:
-        """The line for known_hosts."""
-        kind, key, _ = (self.folder / "host.pub").read_text().split()
-        return f"[127.0.0.1]:{self.port} {kind} {key}\n"
-
-    def start(self) -> subprocess.Popen[bytes]:
-        """Start it, and wait until it answers."""
-        process = subprocess.Popen([need("sshd"), "-D", "-e", "-f", str(self.folder / "config")])
-        for _ in range(100):
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", self.port)) == 0:
-                    return process
-            time.sleep(0.05)
-        process.kill()
-        pytest.fail("sshd does not start")
 
 
 @pytest.fixture
 def host(tmp_path) -> Iterator[Host]:
-    need("sshd")
-    if os.geteuid() == 0:
-        try:
-            pwd.getpwnam("sshd")
-        except KeyError:
-            missing("an sshd that root starts needs the user sshd")
-        Path("/run/sshd").mkdir(exist_ok=True)
-    found = Host(tmp_path / "host")
-    process = found.start()
-    yield found
-    process.kill()
-    process.wait()
+    with running(tmp_path / "host") as found:
+        yield found
 
 
 def test_pulling_over_ssh(tmp_path, repo, host, capsys):

@@ -1,15 +1,41 @@
 """Certificates: authorities that the server trusts, and its own self-signed one."""
 
+import ipaddress
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from mlops_install import names
 from mlops_install.digest import digest
+from mlops_install.entries import At, by_path, script
 from mlops_install.resource import ABSENT, Made, Put, Resource, Run, Step
+from mlops_install.resources.file import File, FileState
 from mlops_install.resources.systemd import STAMPS
 from mlops_install.shell import sh
 
+COMMON_NAME = 64
+"""So long may the name in a subject be; the URL's name is in subjectAltName."""
 TRUSTED = "/usr/local/share/ca-certificates/mlops"
+
+# A configuration of its own: the site stays as it is.
+TRY = """\
+D=$(mktemp -d)
+cat > $D/nginx.conf <<END
+error_log stderr;
+pid $D/pid;
+events {{}}
+http {{
+  access_log off;
+  server {{
+    listen unix:$D/socket ssl;
+    ssl_certificate {certificate};
+    ssl_certificate_key {key};
+  }}
+}}
+END
+said=$(nginx -t -q -c $D/nginx.conf 2>&1 </dev/null) && rc=0 || rc=$?
+rm -rf $D
+[ $rc = 0 ] || {{ echo "$said"; rm -f {certificate} {key}; exit 1; }}"""
 
 
 @dataclass(frozen=True)
@@ -67,7 +93,7 @@ class Authorities(Resource[AuthoritiesState]):
 
 @dataclass(frozen=True)
 class CertificateState:
-    """`name` as in the subject; `lasting`: more than 30 days left."""
+    """`name`: the first one that it is for; `lasting`: more than 30 days left."""
 
     name: str
     lasting: bool
@@ -93,14 +119,14 @@ class SelfSigned(Resource[CertificateState]):
 
     @property
     def desired(self) -> CertificateState:
-        return CertificateState(self.server_name, lasting=True, key="0600 root")
+        return CertificateState(_plain(self.server_name), lasting=True, key="0600 root")
 
     def probe(self) -> str:
         certificate, key = sh(self.certificate), sh(self.key)
         return (
             f"test -s {certificate} -a -s {key} || exit {ABSENT}\n"
-            f"openssl x509 -in {certificate} -noout -subject -nameopt multiline"
-            " | sed -n 's/ *commonName *= //p'\n"
+            f"openssl x509 -in {certificate} -noout -ext subjectAltName"
+            " | sed -n 's/^ *\\(DNS\\|IP Address\\):\\([^,]*\\).*/\\2/p'\n"
             f"openssl x509 -in {certificate} -noout -checkend 2592000 >/dev/null"
             " && echo lasting || echo ending\n"
             f"stat -c '%04a %U' {key}"
@@ -108,26 +134,83 @@ class SelfSigned(Resource[CertificateState]):
 
     def parse(self, answer: str) -> CertificateState:
         name, lasting, key = answer.strip().splitlines()
-        return CertificateState(name, lasting == "lasting", key)
+        return CertificateState(_plain(name), lasting == "lasting", key)
 
     def makes(self) -> tuple[Made, ...]:
         return (Made("file", self.certificate), Made("file", self.key))
 
     def change(self, current: CertificateState | None) -> Iterator[Step]:
-        kind = "IP" if re.fullmatch(r"[0-9.]+|.*:.*", self.server_name) else "DNS"
-        names = f"subjectAltName={kind}:{self.server_name},DNS:localhost,IP:127.0.0.1"
+        kind = "IP" if names.is_address(self.server_name) else "DNS"
+        also = f"subjectAltName={kind}:{self.server_name},DNS:localhost,IP:127.0.0.1"
+        subject = f"/CN={self.server_name[:COMMON_NAME]}"  # it counts for nobody any more
         words = ("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt")
         ask = sh(
             *words, "ec_paramgen_curve:P-256", "-nodes", "-days", "825", "-subj",
-            f"/CN={self.server_name}", "-addext", names, "-addext",
+            subject, "-addext", also, "-addext",
             "extendedKeyUsage=serverAuth", "-keyout", f"{self.key}.new",
             "-out", f"{self.certificate}.new",
         )  # fmt: skip
         yield Run(
-            f"(umask 077; {ask}) 2>/dev/null\nchmod 0644 {sh(self.certificate + '.new')}\n"
+            f'said=$(umask 077; {ask} 2>&1) || {{ echo "$said"; exit 1; }}\n'
+            f"chmod 0644 {sh(self.certificate + '.new')}\n"
             f"rm -f {STAMPS}/{self.service}.inputs\n"
             f"mv -fT {sh(self.key + '.new', self.key)}\n"
             f"mv -fT {sh(self.certificate + '.new', self.certificate)}\n"
             f"systemctl try-reload-or-restart {self.service} || true",
-            title=f"openssl req -x509 -subj /CN={self.server_name} -out {self.certificate}",
+            title=f"openssl req -x509 -subj {subject} -out {self.certificate}",
         )
+
+
+def _plain(name: str) -> str:
+    """An address in its one short form: OpenSSL writes 2001:DB8:0:0:0:0:0:1."""
+    return str(ipaddress.ip_address(name)) if ":" in name else name
+
+
+@dataclass(frozen=True)
+class PairState:
+    """Certificate and key as files."""
+
+    certificate: FileState | None
+    key: FileState | None
+
+
+@dataclass(frozen=True)
+class GivenPair(Resource[PairState]):
+    """The user's certificate chain and its key, both or none: nginx on the server tries them.
+
+    The files that this writes aside are read by no program but the try.
+    """
+
+    certificate: File
+    key: File
+
+    @property
+    def name(self) -> str:
+        return f"certificate {self.certificate.path}"
+
+    @property
+    def desired(self) -> PairState:
+        return PairState(self.certificate.desired, self.key.desired)
+
+    def probe(self) -> str:
+        return script([At(self.certificate.path, content=True), At(self.key.path, content=True)])
+
+    def parse(self, answer: str) -> PairState:
+        lines = by_path(answer)
+        return PairState(*(file.parse(lines.get(file.path, "")) for file in self._both))
+
+    @property
+    def _both(self) -> tuple[File, File]:
+        return self.certificate, self.key
+
+    def makes(self) -> tuple[Made, ...]:
+        return tuple(Made("file", file.path) for file in self._both)
+
+    def change(self, current: PairState | None) -> Iterator[Step]:
+        for file in self._both:
+            new = f"{file.path}.new"
+            yield Put(new, file.content.encode(), file.mode, file.owner, file.group)
+        moves = (sh("mv", "-fT", f"{file.path}.new", file.path) for file in self._both)
+        aside = {"certificate": f"{self.certificate.path}.new", "key": f"{self.key.path}.new"}
+        yield Run(TRY.format(**aside), title="try them by `nginx -t`")
+        yield Run(" && ".join(moves), title=f"mv both to {self.certificate.path}, {self.key.path}")

@@ -165,3 +165,12 @@ class FirstLink(Link):
 
     def parse(self, answer: str) -> LinkState | None:
         return super().parse(answer) and LinkState(self.target)
+
+
+class SoundLink(Link):
+    """A link to something that is there: a dangling one counts as none."""
+
+    def parse(self, answer: str) -> LinkState | None:
+        found = entry(answer)
+        dangling = found is not None and found.kind in ("N", "L", "?")
+        return None if dangling else super().parse(answer)

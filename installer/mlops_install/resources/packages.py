@@ -18,6 +18,22 @@ until said=$(dpkg --configure -a --force-confdef --force-confold 2>&1); do
 done
 echo "$said"
 """
+# The lines of the sources that apt complains about: its messages name addresses, not files.
+SOURCES = r"""
+broken_sources() {
+  local found
+  found=$(echo "$said" | grep '^[EW]:' |
+    sed -n "s/.*'\([a-z+]*:[^']*\)'.*/\1/p; s/.*Failed to fetch \([^ ]*\).*/\1/p" |
+    sed 's|^cdrom:.*|cdrom:|; s|/dists/.*||; s|/* [^ ]* Release$||' | sort -u |
+    while read -r address; do
+      grep -rnF -- "${address%/}" /etc/apt/sources.list /etc/apt/sources.list.d 2>/dev/null
+    done | grep -v '^[^:]*:[0-9]*: *#' | sort -u)
+  [ -n "$found" ] || return 0
+  echo "apt cannot use this source of the server:"
+  echo "$found"
+  echo "fix: mend this line, or put a # before it: $(echo "$found" | head -n 1 | cut -d: -f1,2)"
+}
+"""
 # A run calls apt twice and needs the lists once: the mark tells of which sources they are.
 UPDATED = "/run/mlops-install/updated"
 UPDATE = """\
@@ -28,7 +44,7 @@ if [ "$(find {mark} -mmin -10 -exec cat '{{}}' + 2>/dev/null)" != "$sources" ]; 
   until said=$({apt} update 2>&1); do
     case $said in
       *"Could not get lock"*) echo "$said" | grep -o 'It is held by.*' || true;;
-      *) echo "$said"; exit 1;;
+      *) echo "$said"; broken_sources; exit 1;;
     esac
     [ $SECONDS -lt $deadline ] || {{ echo "gave up after {timeout} s: apt is locked"; exit 1; }}
     sleep 3
@@ -124,8 +140,10 @@ class Packages(Resource[PackagesState]):
         yield Put(HOOK, HOOK_TEXT.encode(), 0o755)
         yield Run(f"{LEFT_BEHIND}\n{ACCOUNTS}", title="note which system accounts there are")
         yield Run(CONFIGURE.format(timeout=self.lock_timeout), "dpkg --configure -a")
+        # With a mirror of ours the server's own sources are not read.
+        explain = "broken_sources() { true; }\n" if self.options else SOURCES
         update = UPDATE.format(apt=self._apt(), timeout=self.lock_timeout, mark=UPDATED)
-        yield Run(update, "apt-get update")
+        yield Run(explain + update, "apt-get update")
         install = ("install", "-y", "-q", "--no-install-recommends", "--fix-broken")
         yield Run(f"{self._apt()} {sh(*install, *missing)}", sh("apt-get", *install, *missing))
         yield Run("note_accounts", title="note which came with the packages")

@@ -82,7 +82,7 @@ class Services(Resource[ServicesState]):
             '  echo "unit=$u"; cat '
             f'"{STAMPS}/$u.inputs" 2>/dev/null | sed s/^/inputs=/\n'
             "done\n"
-            "systemctl show -p Id -p LoadState -p ActiveState -p UnitFileState"
+            "systemctl show -p Id -p LoadState -p ActiveState -p SubState -p UnitFileState"
             " -p NeedDaemonReload $units"
         )
 
@@ -103,6 +103,8 @@ class Services(Resource[ServicesState]):
     def _state(self, shown: Mapping[str, str], inputs: str) -> UnitState:
         unit = shown.get("Id", "")
         active = shown.get("ActiveState") in ("active", "reloading")
+        # A timer that has nothing to come still calls itself active, until it is restarted.
+        active = active and not (unit.endswith(".timer") and shown.get("SubState") == "elapsed")
         return UnitState(
             active,
             shown.get("UnitFileState", "") in ENABLED,
@@ -129,7 +131,11 @@ class Services(Resource[ServicesState]):
         yield Run("systemctl daemon-reload")
         down = [u for u in self.units if not (u in now and now[u].active)]
         # What apt started since the plan was made runs from older inputs: only restart helps.
-        stale = [u for u, i in self.units.items() if i and (u in down or now[u].inputs != i)]
+        stale = [
+            u
+            for u, i in self.units.items()
+            if (i and (u in down or now[u].inputs != i)) or (u in down and u.endswith(".timer"))
+        ]
         yield from self._start("restart", [unit for unit in stale if unit in down])
         for unit in stale:
             if unit not in down:

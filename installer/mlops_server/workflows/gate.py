@@ -18,6 +18,8 @@ IMPORT = 20
 """Seconds for one DAG file; the server's own limit is longer."""
 ALL_IMPORTS = 600
 MEMORY_MB = 1024
+# "DAG Run:" stands before it in a column of 250 characters; "task_id=" in a file name of 255 bytes.
+LONGEST = {"DAG": 250 - len("DAG Run:"), "task": 255 - len("task_id=")}
 SHOWN = 20
 TAIL = 8
 
@@ -46,6 +48,7 @@ def check(layout: Layout, release: Path, candidate: str, say: Say) -> list[str]:
     reasons += duplicates(found, release, own)
     built = environments(layout, release)
     reasons += [why for why in built.values() if why]
+    reasons += too_long(found, release)
     for _, dag, task in _tasks(found, release):
         reasons += judge(f"DAG {dag}, task {task['task']}", task, server, built)
     number = sum(len(dags) for file, dags in found.dags.items() if _inside(file, release))
@@ -152,6 +155,22 @@ def duplicates(found: Found, release: Path, own: Path) -> list[str]:
             shown = [f"{p} ({n} times)" if n > 1 else p for p, n in counted.items()]
             reasons.append(f"there are {len(places)} DAGs with the id {name}: {', '.join(shown)}")
     return reasons
+
+
+def too_long(found: Found, release: Path) -> list[str]:
+    """Ids that Airflow takes, and of which its logs or its rights then have no room."""
+    kinds = {"DAG": {}, "task": {}}  # type: dict[str, dict[str, str]]
+    for file, dags in found.dags.items():
+        for dag in dags if _inside(file, release) else ():
+            kinds["DAG"][dag["dag"]] = _name(file, release)
+            kinds["task"] |= {task["task"]: f"DAG {dag['dag'][:60]}" for task in dag["tasks"]}
+    return [
+        f"{place}: the {kind} id {name[:40]}… has {len(name.encode())} bytes, at most"
+        f" {LONGEST[kind]} are possible"
+        for kind, names in kinds.items()
+        for name, place in sorted(names.items())
+        if len(name.encode()) > LONGEST[kind]
+    ]
 
 
 def environments(layout: Layout, release: Path) -> dict[str, str]:
