@@ -4,12 +4,12 @@ Runs as root; PostgreSQL is spoken to as user postgres over its socket.
 """
 
 import contextlib
-import os
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from mlops_server.disk import writing
 from mlops_server.errors import EnvError
 
 NAME = "airflow"
@@ -66,18 +66,12 @@ def dump(path: Path, database: str = NAME) -> Fingerprint:
     """
     with _snapshot(database) as (snapshot, fingerprint):
         before = fingerprint()
-        new = path.with_name(path.name + ".new")
         words = _postgres("pg_dump", "-Fc", "-d", database, f"--snapshot={snapshot}")
         try:
-            descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-            with os.fdopen(descriptor, "wb") as out:
+            with writing(path) as out:
                 _run(words, out.fileno(), "pg_dump")
-                os.fsync(out.fileno())
-            new.rename(path)
         except OSError as error:
             raise EnvError(f"cannot write {path}: {error.strerror}", fix="make room") from error
-        finally:
-            new.unlink(missing_ok=True)
         return before
 
 

@@ -7,7 +7,6 @@
 
 import hashlib
 import json
-import os
 import re
 import shutil
 from collections.abc import Iterator, Sequence
@@ -17,6 +16,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from mlops_server.disk import sync, write
 from mlops_server.errors import EnvError
 from mlops_server.layout import Layout
 from mlops_server.store import held
@@ -114,23 +114,10 @@ def remove(path: Path) -> None:
 
 def publish(fresh: Path, path: Path, note: dict[str, Any]) -> None:
     """Give a finished archive its name. It and its note are on the disk when this returns."""
-    place = note_path(path)
-    with open(os.open(place, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-        file.write(json.dumps(note) + "\n")
-        file.flush()
-        os.fsync(file.fileno())
-    flush(fresh)
+    write(note_path(path), (json.dumps(note) + "\n").encode())
+    sync(fresh)
     fresh.rename(path)
-    flush(path.parent)
-
-
-def flush(path: Path) -> None:
-    """Have a file, or the names in a folder, on the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    sync(path.parent)
 
 
 def sha256(path: Path) -> str:

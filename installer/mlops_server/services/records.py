@@ -16,9 +16,10 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from mlops_server.disk import point, write
 from mlops_server.errors import EnvError
 from mlops_server.layout import Layout
-from mlops_server.store import held, point
+from mlops_server.store import held
 
 NAME = re.compile(r"[a-z][a-z0-9_-]{0,39}")
 INSTANCE = re.compile(rf"({NAME.pattern})\.([1-9][0-9]{{0,8}})")
@@ -104,7 +105,7 @@ class Records:
     def write(self, record: Record) -> None:
         """Write a record as one step."""
         data = json.dumps(asdict(record), indent=1) + "\n"
-        _write(self.path(record.instance), data.encode(), 0o644)
+        write(self.path(record.instance), data.encode(), 0o644)
 
     def switch(self, instance: str) -> None:
         """From this moment new requests go to this instance."""
@@ -134,7 +135,7 @@ class Records:
         """Write the token of a service."""
         path = self.token_path(name)
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _write(path, f"{token}\n".encode(), 0o600)
+        write(path, f"{token}\n".encode())
 
 
 def releases(layout: Layout) -> set[Path]:
@@ -145,16 +146,3 @@ def releases(layout: Layout) -> set[Path]:
 def token_digest(token: str) -> str:
     """What a record says about a token: it is random, so its digest gives nothing away."""
     return hashlib.sha256(token.encode()).hexdigest()
-
-
-def _write(path: Path, data: bytes, mode: int) -> None:
-    """Write a file beside its place, safe on disk, and rename it."""
-    fresh = path.with_name(f".{path.name}.new")
-    fresh.unlink(missing_ok=True)
-    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-    with open(descriptor, "wb") as file:
-        os.fchmod(descriptor, mode)
-        file.write(data)
-        file.flush()
-        os.fsync(descriptor)
-    fresh.replace(path)

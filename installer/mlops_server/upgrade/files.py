@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from glob import glob
 from pathlib import Path
 
-from mlops_server.workflows.state import sync
+from mlops_server import disk
 
 SAVED = (
     "etc/mlops", "etc/nginx", "etc/systemd/system/airflow*", "etc/systemd/system/mlops*",
@@ -48,19 +48,9 @@ def _below(path: Path) -> Iterator[Path]:
 
 def save(root: Path, archive: Path) -> int:
     """Write the archive, for root only; its size in bytes. It is on the disk afterwards."""
-    new = archive.with_name(archive.name + ".new")
-    try:
-        descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            with tarfile.open(fileobj=file, mode="w") as tar:
-                for name in paths(root):
-                    tar.add(root / name, name, recursive=False)
-            file.flush()
-            os.fsync(file.fileno())
-        new.rename(archive)
-    finally:
-        new.unlink(missing_ok=True)
-    sync(archive.parent)
+    with disk.writing(archive) as file, tarfile.open(fileobj=file, mode="w") as tar:
+        for name in paths(root):
+            tar.add(root / name, name, recursive=False)
     return archive.stat().st_size
 
 

@@ -8,11 +8,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from mlops_server import inuse
+from mlops_server.disk import point, sync
 from mlops_server.errors import EnvError
 from mlops_server.layout import METADATA, MODEL_NAME, Layout, lock_hash
-from mlops_server.store import RUBBISH, Model, point
+from mlops_server.store import RUBBISH, Model
 from mlops_server.workflows.release import NEW, RELEASE
-from mlops_server.workflows.state import Say, State, metadata, sync
+from mlops_server.workflows.state import Say, State, metadata
 
 SOURCES = ("conda-lock.yml", "environment.yml", "model.toml")
 
