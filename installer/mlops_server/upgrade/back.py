@@ -54,7 +54,7 @@ def undo(store: Store, state: State, say: Say, *, boot: bool) -> None:
         swap()
         say("the database is the one that was saved")
         later = state.files.startswith(PREVIOUS)
-        changed = files.restore(store.layout.root, store.folder / state.files, later=later)
+        changed = files.restore(store.layout, store.folder / state.files, later=later)
         say(f"{len(changed)} files are as they were saved")
         # At boot systemd has read the units already, and starts Airflow from what it read.
         services.systemctl("daemon-reload")

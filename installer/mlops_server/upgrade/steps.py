@@ -54,7 +54,7 @@ def save(store: Store, say: Say) -> None:
     size = store.dump.stat().st_size
     say(f"dumped the database ({size >> 10} KiB, {time.monotonic() - began:.1f} s)")
     prove(store, dumped, say)
-    size = files.save(store.layout.root, store.folder / "files.tar")
+    size = files.save(store.layout, store.folder / "files.tar")
     say(f"saved the files ({size >> 10} KiB)")
 
 
