@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from hashlib import file_digest
 from pathlib import Path
 from typing import Any
@@ -192,7 +192,7 @@ def _agreed(server: Host, wish: Wish, found: dict[str, Any], fresh: bool) -> boo
 def _story(server: Host, wish: Wish, found: dict[str, Any], fresh: bool) -> Iterator[str]:
     """What will happen, for a person to judge."""
     made = datetime.fromisoformat(found["made"])
-    age = datetime.now(UTC) - made
+    age = max(datetime.now(UTC) - made, timedelta())  # the server's clock may be ahead
     counts = ", ".join(f"{number} {what}" for what, number in found["counts"].items())
     yield f"backup of {found['host']}, {found['made']}, {_span(age.total_seconds())} old"
     yield f"Airflow {found['airflow']}: {counts}"

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from mlops_install import probe
+from mlops_install.backups import newest
 from mlops_install.context import Context
 from mlops_install.host import Host
 from mlops_install.resources.environment import PROGRAM
@@ -99,8 +100,7 @@ def _scripts(context: Context) -> list[str]:
         f"! grep -qs ^repository /etc/mlops/workflows.toml || {PROGRAM} workflows status --json",
         "for f in /opt/mlops/envs/*/current/.mlops/ready.json; do"
         " [ ! -f $f ] || tr -d '\\n' < $f; echo; done",
-        "ls /var/lib/mlops/backups 2>/dev/null | grep -E '[.]tar([.]age|[.]gpg)?$' | tail -1\n"
-        "systemctl is-failed mlops-backup.service; true",
+        f"{newest()}\nsystemctl is-failed mlops-backup.service; true",
         "cd /var/lib/mlops/upgrade 2>/dev/null || exit 0\nfor f in state.json last.json; do"
         " [ ! -f $f ] || tr -d '\\n' < $f; echo; done",
     ]

@@ -8,6 +8,7 @@ import subprocess
 import tarfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from mlops_install.config import parse
 from mlops_install.errors import ApplyError, ConfigError
 from mlops_install.host import Local
 from mlops_server import database, disk
-from mlops_server.backup import config, folder, parts, putback, rebuild, seal
+from mlops_server.backup import archive, config, folder, parts, putback, rebuild, seal
 from mlops_server.backup import data as filled
 from mlops_server.backup.config import Config
 from mlops_server.backup.rehearsal import rehearse
@@ -62,6 +63,23 @@ def test_others_stay_for_days_and_are_not_counted(kind):
     assert gone(one(0), one(1), one(2), one(3, kind), one(8, kind)) == [2, 8]
 
 
+def numbered(number: int, days: float, kind: str = "timer", good: bool = True) -> folder.Archive:
+    return replace(one(days, kind, good), note={"number": number})
+
+
+def test_a_clock_that_was_ahead_or_behind_changes_nothing():
+    made = [numbered(1, 5), numbered(2, -1500), numbered(3, 4000), numbered(4, 3)]
+    for keep, left in ((3, [1]), (2, [1, 2]), (1, [1, 2, 3])):
+        gone_ = {a.note["number"] for a in folder.doomed(made, keep, NOW)}
+        assert gone_ == set(left)
+
+
+def test_one_of_the_future_without_a_number_is_neither_newest_nor_gone():
+    future, now = one(-1500), numbered(1, 0)
+    assert folder.doomed([future, now], 1, NOW) == []
+    assert folder.doomed([one(1), future, now], 1, NOW) == [one(1)]
+
+
 # --- the folder ---------------------------------------------------------------------------
 
 
@@ -72,11 +90,14 @@ def layout(tmp_path: Path) -> Layout:
     return made
 
 
-def put(layout: Layout, made: datetime, kind: str = "manual", text: bytes = b"x") -> Path:
+def put(
+    layout: Layout, made: datetime, kind: str = "manual", text: bytes = b"x", number: int = 0
+) -> Path:
     path = layout.backups / folder.name(made, kind, "")
     fresh = path.with_name(path.name + ".new")
     fresh.write_bytes(text)
-    folder.publish(fresh, path, {"size": len(text), "sha256": folder.sha256(fresh)})
+    note = {"size": len(text), "sha256": folder.sha256(fresh)}
+    folder.publish(fresh, path, note | ({"number": number} if number else {}))
     return path
 
 
@@ -102,6 +123,38 @@ def test_latest_is_the_newest(layout):
     assert folder.find(layout, "latest") == newest
     with pytest.raises(EnvError, match="there is no backup"):
         folder.find(layout, "../../../etc/passwd")
+
+
+def test_the_newest_is_the_one_made_last_whatever_the_clock_says(layout):
+    future = put(layout, NOW + timedelta(days=1500), number=1)
+    behind = put(layout, NOW - timedelta(days=4000), number=2)
+    assert folder.find(layout, "latest") == behind
+    assert [a.name for a in folder.archives(layout)] == [behind.name, future.name]
+    assert folder.next_number(layout) == 3
+    shell = backups.newest("manual", "timer").replace(backups.FOLDER, str(layout.backups))
+    put(layout, NOW, "restore", number=9)
+    assert subprocess.check_output(["sh", "-c", shell], text=True) == f"{behind.name}\n"
+    for path in (future, behind):
+        note = json.loads(folder.note_path(path).read_bytes())
+        folder.note_path(path).write_text(json.dumps({k: note[k] for k in ("size", "sha256")}))
+    assert subprocess.check_output(["sh", "-c", shell], text=True) == f"{future.name}\n"
+    shell = backups.newest().replace(backups.FOLDER, str(layout.root / "nothing"))
+    assert subprocess.check_output(["sh", "-c", shell], text=True) == ""
+
+
+def test_nothing_prunes_what_it_has_just_made(layout):
+    layout.backup_config.parent.mkdir(parents=True)
+    layout.backup_config.write_text("keep = 1\n")
+    put(layout, NOW + timedelta(days=1500))
+    mine = put(layout, NOW)
+    archive.prune(layout, lambda _: None, spared=mine.name)
+    assert mine.exists()
+
+
+def test_parts_of_the_future_do_not_stay_for_ever(layout):
+    folder.stage(layout).mkdir()
+    folder.tidy(layout, datetime.now(UTC) - timedelta(days=300))
+    assert not folder.stage(layout).exists()
 
 
 def test_what_a_killed_command_left_goes(layout):

@@ -9,7 +9,7 @@ import pytest
 from mlops_server import database
 from mlops_server.errors import EnvError
 from mlops_server.layout import Layout
-from mlops_server.upgrade import back, drain, steps, tasks
+from mlops_server.upgrade import back, drain, services, steps, tasks
 from mlops_server.upgrade.state import State, Store
 
 TOOLS = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
@@ -18,6 +18,8 @@ create table dag (dag_id text primary key, is_paused boolean not null);
 create table dag_run (id serial primary key, dag_id text);
 create table task_instance (dag_id text, run_id text, task_id text, map_index int, try_number int,
   state text, start_date timestamptz, queued_dttm timestamptz);
+create table job (id serial primary key, job_type text, hostname text, state text,
+  latest_heartbeat timestamptz);
 create table log (id serial primary key, event text);
 insert into dag values ('mlops_canary', false), ('mine', false), ('it''s', false), ('off', true);
 insert into dag_run (dag_id) values ('mine');
@@ -53,6 +55,7 @@ def store(cluster, tmp_path):
     database.create(database.NAME)
     database.psql(SCHEMA, database.NAME)
     (tmp_path / "var/lib/mlops/upgrade").mkdir(parents=True)
+    (tmp_path / "var/lib/mlops/journal.jsonl").touch()
     return Store(Layout(tmp_path))
 
 
@@ -89,7 +92,7 @@ def test_tasks_at_work_are_told(store):
 def test_a_dump_is_proved_in_a_second_database(store):
     said = []
     steps.save(store, said.append)
-    assert "all 6 tables and sequences are alike" in said[1]
+    assert "all 8 tables and sequences are alike" in said[1]
     assert database.exists(steps.BEFORE)
     dumped = database.dump(store.dump)
     database.drop(steps.BEFORE)
@@ -128,3 +131,22 @@ def test_too_little_room_is_told_before_anything_is_paused(store, monkeypatch):
         drain.drain(store.layout, drain.Wish("3.3.2", 1), lambda _: None)
     assert tasks.unpaused() == ["it's", "mine"]
     assert store.load() is None
+
+
+def test_who_was_started_shows_life_whatever_the_clock_says(store, monkeypatch):
+    """Rows of before count no more, however fresh; rows of now count, however old they look."""
+    monkeypatch.setattr(services, "answers", lambda: True)
+    row = "insert into job values (default, '{}', '{}', 'running', {})"
+    kinds = (
+        ("SchedulerJob", "scheduler-1.localhost"),
+        ("DagProcessorJob", "x"),
+        ("TriggererJob", "x"),
+    )
+    for kind, host in kinds:
+        database.psql(row.format(kind, host, "now() + interval '1 day'"), database.NAME)
+    last = services.last_job()
+    units = ["airflow-scheduler@1.service"]
+    assert services.wait(units, last, 0.1) == "DagProcessorJob, TriggererJob, scheduler-1"
+    for kind, host in kinds:
+        database.psql(row.format(kind, host, "now() - interval '1 day'"), database.NAME)
+    assert services.wait(units, last, 0.1) == ""

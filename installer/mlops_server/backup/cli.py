@@ -174,6 +174,7 @@ def _receive(options: argparse.Namespace, layout: Layout, user: str | None) -> N
             raise EnvError("the archive did not arrive whole", fix="send it again")
         made = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
         note = {"size": options.size, "sha256": options.sha256, "uploaded": made}
+        note["number"] = folder.next_number(layout)
         folder.publish(fresh, path, note)
     finally:
         fresh.unlink(missing_ok=True)

@@ -16,7 +16,8 @@ GUARD = "mlops-upgrade-guard.service"
 VERSION = "http://127.0.0.1:8080/api/v2/version"
 HEARTBEATS = """\
 select distinct coalesce(nullif(job_type, 'SchedulerJob'), split_part(hostname, '.', 1))
-  from job where state = 'running' and latest_heartbeat > to_timestamp({since})"""
+  from job where state = 'running' and id > {last}"""
+LAST_JOB = "select coalesce(max(id), 0) from job"
 SLICE = "sys/fs/cgroup/airflow.slice"
 
 
@@ -96,15 +97,20 @@ def answers() -> bool:
     return False
 
 
-def wait(units: list[str], since: float, timeout: float) -> str:
-    """Wait until everything that was started `since` shows life; what does not at last."""
+def last_job() -> int:
+    """The number of the component that was started last; the clock may be set meanwhile."""
+    return int(database.psql(LAST_JOB, database.NAME))
+
+
+def wait(units: list[str], last: int, timeout: float) -> str:
+    """Wait until everything that was started after `last` shows life; what does not at last."""
     wanted = {
         f"scheduler-{u.partition('@')[2].removesuffix('.service')}"
         for u in units if u.startswith("airflow-scheduler@")
     } | {"DagProcessorJob", "TriggererJob"}  # fmt: skip
     until, left = time.monotonic() + timeout, "Airflow"
     while time.monotonic() < until:
-        query = HEARTBEATS.format(since=since)
+        query = HEARTBEATS.format(last=last)
         missing = wanted - set(database.psql(query, database.NAME).split())
         missing |= set() if answers() else {"the API server"}
         if not missing:

@@ -142,9 +142,13 @@ class Store:
         disk.sync(self.folder)
 
     def downtime(self, state: State) -> float | None:
-        """Seconds from the stop of the API server to the first answer; None when unknown."""
+        """Seconds from the stop of the API server to the first answer; None when unknown.
+
+        Unknown too when the clock was set back meanwhile.
+        """
         with suppress(OSError, ValueError):
-            return round(float(self.answered.read_text()) - state.stopped, 1)
+            seconds = round(float(self.answered.read_text()) - state.stopped, 1)
+            return seconds if seconds >= 0 else None
         return None
 
 

@@ -3,7 +3,7 @@
 import os
 import shutil
 import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -81,20 +81,32 @@ def forced(layout: Layout) -> str | None:
 
 
 def kept(layout: Layout, state: State) -> list[Path]:
-    """Releases to go back to, by the time that they were in force, the latest first.
+    """Releases to go back to, the one that was in force last first.
 
-    Those of `mlops-install apply` have no history; they were touched when they came into force.
+    Those of Git in the order of the history, whatever the clock said. Those of
+    `mlops-install apply` have none: they were touched when they came into force, and stand between
+    the others by that time.
     """
-    at = {entry["commit"]: (entry["at"], n) for n, entry in enumerate(state.history)}
-    found: list[tuple[tuple[str, int], Path]] = []
+    numbers = {entry["commit"]: n for n, entry in enumerate(state.history)}
+    pulled: list[tuple[int, Path]] = []
+    given: list[tuple[str, Path]] = []
     for path in releases(layout):
         commit = metadata(path).get("commit")
-        if commit in at:
-            found.append((at[commit], path))
+        if commit in numbers:
+            pulled.append((numbers[commit], path))
         elif commit is None:
             time = datetime.fromtimestamp(path.stat().st_mtime, UTC)
-            found.append(((f"{time:%Y-%m-%dT%H:%M:%SZ}", -1), path))
-    return [path for _, path in sorted(found, reverse=True) if path.name != forced(layout)]
+            given.append((f"{time:%Y-%m-%dT%H:%M:%SZ}", path))
+    by_number = ((state.history[n]["at"], path) for n, path in sorted(pulled, reverse=True))
+    merged = _merged(list(by_number), sorted(given, reverse=True))
+    return [path for path in merged if path.name != forced(layout)]
+
+
+def _merged(one: list[tuple[str, Path]], other: list[tuple[str, Path]]) -> Iterator[Path]:
+    """Two lists as one, by time as far as each list's own order allows."""
+    while one or other:
+        first = one if one and (not other or one[0][0] >= other[0][0]) else other
+        yield first.pop(0)[1]
 
 
 def releases(layout: Layout) -> list[Path]:
