@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from mlops_install.digest import digest
 from mlops_install.resource import ABSENT, Made, Put, Resource, Run, Step
 from mlops_install.resources.systemd import STAMPS
-from mlops_install.shell import sh
+from mlops_install.shell import in_place, sh
 
 TRUSTED = "/usr/local/share/ca-certificates/mlops"
 
@@ -126,8 +126,8 @@ class SelfSigned(Resource[CertificateState]):
         yield Run(
             f"(umask 077; {ask}) 2>/dev/null\nchmod 0644 {sh(self.certificate + '.new')}\n"
             f"rm -f {STAMPS}/{self.service}.inputs\n"
-            f"mv -fT {sh(self.key + '.new', self.key)}\n"
-            f"mv -fT {sh(self.certificate + '.new', self.certificate)}\n"
+            f"{in_place(self.key + '.new', self.key)}\n"
+            f"{in_place(self.certificate + '.new', self.certificate)}\n"
             f"systemctl try-reload-or-restart {self.service} || true",
             title=f"openssl req -x509 -subj /CN={self.server_name} -out {self.certificate}",
         )
