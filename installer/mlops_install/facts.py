@@ -35,10 +35,12 @@ psql=${psql:-$(command -v psql)}
 if [ -n "$psql" ] && [ -S /run/postgresql/.s.PGSQL.5432 ]; then
   runuser -u postgres -- "$psql" -XAtq -F '' -c "select 'database=' || count(*) from pg_database
       where datname = 'airflow'" -c "select 'role=1', E'\ndatabase_mark='
-      || coalesce(shobj_description(oid, 'pg_authid'), '') from pg_roles
+      || regexp_replace(coalesce(shobj_description(oid, 'pg_authid'), ''), '[\n\r]', ' ', 'g')
+      from pg_roles
       where rolname = 'airflow'" -c '\connect airflow' \
-    -c "select 'alembic_version=' || version_num from alembic_version" \
-    -c "select 'alembic_version_fab=' || version_num from alembic_version_fab" 2>/dev/null
+    -c "select 'alembic_version=' || regexp_replace(version_num, '\W', '?', 'g')
+      from alembic_version" -c "select 'alembic_version_fab='
+      || regexp_replace(version_num, '\W', '?', 'g') from alembic_version_fab" 2>/dev/null
 fi
 true
 """

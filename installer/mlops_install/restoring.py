@@ -23,7 +23,7 @@ from mlops_install.workflowsettings import Workflows
 
 AGE, GPG = b"age-encryption.org/", (0x8C, 0xC3)
 PROVISIONED = "test -e /var/lib/mlops/answered"
-TASKS = "select count(*) from task_instance where state = 'running'"
+TASKS = "select count(*) as number from task_instance where state = 'running'"
 
 
 @dataclass(frozen=True)
@@ -198,7 +198,9 @@ def _story(server: Host, wish: Wish, found: dict[str, Any], fresh: bool) -> Iter
     yield f"Airflow {found['airflow']}: {counts}"
     if fresh:
         return
-    since = _ask_server(server, f"select count(*) from dag_run where start_date > '{made}'")
+    since = _ask_server(
+        server, f"select count(*) as number from dag_run where start_date > '{made}'"
+    )
     yield f"lost: what came after it, {since} DAG runs that started since among it"
     yield f"stopped: Airflow, with {_ask_server(server, TASKS)} running tasks, given {wish.drain} s"
     yield ("kept: the present state becomes a backup first" if wish.save
@@ -206,9 +208,10 @@ def _story(server: Host, wish: Wish, found: dict[str, Any], fresh: bool) -> Iter
 
 
 def _ask_server(server: Host, query: str) -> str:
-    from mlops_install.resources.postgres import sql
+    from mlops_install.sql import rows, select
 
-    return server.run(sql(query, database="airflow")).stdout.strip() or "an unknown number of"
+    found = rows(server.run(select(query, database="airflow")).stdout)
+    return str(found[0]["number"]) if found else "an unknown number of"
 
 
 def _span(seconds: float) -> str:

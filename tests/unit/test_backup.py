@@ -275,7 +275,9 @@ def test_people_get_counts():
 
 
 def test_differences_name_tables():
-    wanted = database._parsed("public.a|1|5\npublic.b|2|6\nnoise\npublic.c_seq|7|t")
+    wanted = database._parsed(
+        '["public.a", 1, "5"]\n["public.b", 2, "6"]\nnoise\n["public.c_seq", 7, "t"]\n'
+    )
     assert wanted == {"public.a": "1|5", "public.b": "2|6", "public.c_seq": "7|t"}
     found = {"public.a": "1|5", "public.b": "2|7", "public.d": "0|0"}
     assert database.differences(wanted, found) == ["public.b", "public.c_seq", "public.d"]
@@ -606,3 +608,20 @@ def test_a_server_that_stops_reading_an_upload_is_heard(tmp_path, monkeypatch):
     with pytest.raises(ApplyError, match="no space left") as error:
         backups.mlops(Here(), "receive", file=io.BytesIO(b"x" * (16 << 20)))
     assert error.value.fix == "make room"
+
+
+def test_holes_of_sparse_files_need_no_room(layout, tmp_path, monkeypatch):
+    layout.data.mkdir(parents=True)
+    (layout.root / "var/lib/postgresql").mkdir(parents=True)
+    with (layout.data / "sparse").open("wb") as file:
+        file.truncate(10 << 40)
+        file.write(b"x" * 100_000)
+    assert 100_000 <= parts._weight(layout.data) < 1 << 20
+    monkeypatch.setattr(database, "size", lambda name: 1)
+    parts.room(layout, ["airflow"], Config(data=True))
+    monkeypatch.setattr(parts, "_weight", lambda _: 1 << 60)
+    with pytest.raises(EnvError, match=rf"of them for {layout.data}"):
+        parts.room(layout, ["airflow"], Config(data=True))
+    target = tmp_path / "data.tar.gz"
+    parts._tar(layout.root, target, [str(layout.data.relative_to(layout.root))])
+    assert target.stat().st_size < 1 << 20

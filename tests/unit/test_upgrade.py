@@ -45,9 +45,11 @@ def planned(old: str, new: str, database: str = "whole") -> tuple[Plan, object]:
             for resource in lane.resources:
                 answer = Answer("", ABSENT, "")
                 if old and database == "whole" and isinstance(resource, Contents):
-                    rows = f"alembic_version|{HEADS[old]}\nalembic_version_fab|{FAB}\n"
-                    rows += "user admin|Admin\nuser mlops-verify|Op\n"
-                    answer = Answer(rows, 0, "")
+                    rows = [{"head": "alembic_version", "version": HEADS[old]},
+                            {"head": "alembic_version_fab", "version": FAB},
+                            {"user": "admin", "role": "Admin"},
+                            {"user": "mlops-verify", "role": "Op"}]  # fmt: skip
+                    answer = Answer("\n".join(map(json.dumps, rows)), 0, "")
                 if change := _change(resource, answer):
                     found[resource.name] = change
     plan = Plan(tuple((s.name, _lanes(s, found)) for s in stages(context)), len(found))

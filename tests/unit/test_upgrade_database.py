@@ -6,11 +6,12 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from mlops_server import database
+from mlops_server import database, rights, sql
 from mlops_server.errors import EnvError
 from mlops_server.layout import Layout
 from mlops_server.upgrade import back, drain, services, steps, tasks
 from mlops_server.upgrade.state import State, Store
+from mlops_server.workflows import known
 
 TOOLS = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
 SCHEMA = """\
@@ -150,3 +151,80 @@ def test_who_was_started_shows_life_whatever_the_clock_says(store, monkeypatch):
     for kind, host in kinds:
         database.psql(row.format(kind, host, "now() - interval '1 day'"), database.NAME)
     assert services.wait(units, last, 0.1) == ""
+
+
+ODD = 'a|b\\u2028c\nend of answer\n["x", 1, 2]\n\'"; drop table dag; --'
+"""What a user of Airflow may call things: no line of it may pass for another row."""
+
+
+def test_rows_are_read_whatever_the_names_are(store):
+    quoted = sql.literal(ODD)
+    database.psql(f"insert into dag values ({quoted}, false)", database.NAME)
+    assert tasks.unpaused() == sorted([ODD, "it's", "mine"])
+    tasks.set_paused([ODD], paused=True)
+    assert tasks.unpaused() == ["it's", "mine"]
+    (row,) = sql.rows(f"select {quoted} as name, 1 as n", database.NAME)
+    assert row == {"name": ODD, "n": 1}
+
+
+def test_tables_with_odd_names_neither_run_sql_nor_hide_each_other(store):
+    """They belong to tasks, who may call them anything; a name once went into SQL as it was."""
+    names = ("alembic_version|a", "alembic_version|b", "alembic_version_x\"; drop table dag; --",
+             "alembic_version\nend of answer")  # fmt: skip
+    for number, name in enumerate(names):
+        table = '"' + name.replace('"', '""') + '"'
+        database.psql(f"create table {table} (version_num text)", database.NAME)
+        database.psql(f"insert into {table} values ('v{number}')", database.NAME)
+    database.psql("create table alembic_version_other (a text)", database.NAME)
+    assert database.heads() == {name: f"v{n}" for n, name in enumerate(names)}
+    dumped = database.dump(store.dump)
+    assert {f"public.{name}" for name in names} < dumped.keys()
+    database.load(store.dump, steps.BEFORE)
+    assert database.differences(dumped, database.fingerprint(steps.BEFORE)) == []
+    assert tasks.unpaused() == ["it's", "mine"]
+
+
+def test_a_release_with_many_long_paths_is_shown_to_the_dag_processor(store, monkeypatch):
+    """More than fits on a command line."""
+    database.psql(
+        "create table dag_priority_parsing_request (id text primary key, bundle_name text,"
+        " relative_fileloc text)", database.NAME
+    )  # fmt: skip
+    monkeypatch.setattr(
+        sql, "as_user", lambda user, *words: ["runuser", "-u", "postgres", "--", *words]
+    )
+    release = store.layout.releases / "0123456789ab"
+    folder = release / "dags" / ("d" * 250) / ("it's" * 60) / ("e" * 240)
+    folder.mkdir(parents=True)
+    for number in range(known.MOST):
+        (folder / f"{'f' * 200}{number}.py").write_text("import airflow; dag")
+    known.show_soon(release)
+    count = (
+        "select count(*) as n from dag_priority_parsing_request where relative_fileloc ~ 'it''s'"
+    )
+    assert sql.rows(count, database.NAME) == [{"n": known.MOST}]
+
+
+def test_rights_and_settings_of_a_database_come_back_with_it(store):
+    """They are in no dump."""
+    name = 'a "report|er'
+    role = '"' + name.replace('"', '""') + '"'
+    database.psql(f"create role {role}")
+    database.psql(
+        f"grant connect on database airflow to {role} with grant option;\n"
+        "alter database airflow set statement_timeout = '5min';\n"
+        'alter database airflow set search_path = "$user", public, "odd, name";\n'
+        f"alter role {role} in database airflow set \"my.setting\" = 'it''s; drop';\n"
+        "alter database airflow connection limit 90;\n"
+        "comment on database airflow is 'two\nlines'"
+    )
+    before = rights.read(database.NAME)
+    assert len(before) == 6
+    steps.save(store, lambda _: None)
+    back.swap()
+    assert rights.read(database.NAME) == before
+    assert rights.give(database.NAME, [["grant", "nobody there", "CONNECT", False]]) == [
+        "nobody there"
+    ]
+    database.drop(database.NAME)
+    database.psql(f"drop role {role}")

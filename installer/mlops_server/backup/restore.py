@@ -19,7 +19,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from mlops_server import database, disk
+from mlops_server import database, disk, rights
 from mlops_server.backup import archive, data, folder, parts, putback, seal, units
 from mlops_server.backup.rehearsal import rehearse
 from mlops_server.errors import EnvError
@@ -122,10 +122,18 @@ def _load(stage: Path, manifest: parts.Manifest, say: Say) -> None:
         if dump.exists():
             database.drop(_aside(name))
             parts.compare(dump, _aside(name), name, wanted)
+            _give(name, manifest, say)
             dump.unlink()
             say(f"database {name}: loaded aside, as it was when the backup was made")
         elif not database.exists(_aside(name)):
             raise EnvError("what was unpacked is not whole", fix="`mlops backup unpack NAME` again")
+
+
+def _give(name: str, manifest: parts.Manifest, say: Say) -> None:
+    """Rights and settings as in the backup; those of the present one where it has none of them."""
+    there = manifest.get("rights", {}).get(name)
+    for role in rights.give(_aside(name), rights.read(name) if there is None else there):
+        say(f"database {name}: there is no role {role}, which had rights or settings in it")
 
 
 def _extract(source: Path, target: Path) -> None:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from mlops_server import database
+from mlops_server import database, rights
 from mlops_server.errors import EnvError
 from mlops_server.layout import Layout
 from mlops_server.upgrade import drain, files, steps, tasks
@@ -66,6 +66,7 @@ def begin(layout: Layout, say: Say, *, kill: bool) -> None:
         for name in (steps.BEFORE, steps.FAILED):
             database.drop(name)
         database.load(store.previous / "airflow.dump", steps.BEFORE)
+        rights.give(steps.BEFORE, rights.read(database.NAME))
         if database.differences(about["fingerprint"], database.fingerprint(steps.BEFORE)):
             raise EnvError("the saved database is not as it was saved", fix="restore a backup")
         store.opened()

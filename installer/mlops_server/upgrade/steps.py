@@ -6,7 +6,7 @@ import time
 from contextlib import suppress
 from dataclasses import asdict
 
-from mlops_server import database
+from mlops_server import database, rights
 from mlops_server.errors import EnvError
 from mlops_server.layout import Layout
 from mlops_server.upgrade import drain, files, generations, services, tasks
@@ -62,6 +62,7 @@ def prove(store: Store, wanted: database.Fingerprint, say: Say) -> None:
     """Load the dump as a second database and compare every table. Raises `EnvError`."""
     began = time.monotonic()
     database.load(store.dump, BEFORE)
+    rights.give(BEFORE, rights.read(database.NAME))
     unlike = database.differences(wanted, database.fingerprint(BEFORE))
     if unlike:
         raise EnvError(
