@@ -93,17 +93,17 @@ def _dependencies(path: Path) -> list[Any]:
     return found
 
 
-def _pip(spec: dict[str, Any]) -> list[Any]:
+def _pip(spec: dict[str, Any]) -> list[str]:
     found = spec.get("pip") or []
-    return found if isinstance(found, list) else [found]
+    return [one for one in (found if isinstance(found, list) else [found]) if isinstance(one, str)]
 
 
 def asked_lines(path: Path) -> list[str]:
     """What an environment.yml asks for, in its own words."""
     lines = []
     for spec in _dependencies(path):
-        pip = _pip(spec) if isinstance(spec, dict) else []
-        lines += [f"pip: {line}" for line in pip] if isinstance(spec, dict) else [str(spec)]
+        lines += [f"pip: {line}" for line in _pip(spec)] if isinstance(spec, dict) else []
+        lines += [spec] if isinstance(spec, str) else []
     return lines
 
 

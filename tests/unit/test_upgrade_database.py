@@ -6,6 +6,8 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from mlops_install.resources.airflow import Contents, ContentsState, User
+from mlops_install.sql import SOCKET
 from mlops_server import database, rights, sql
 from mlops_server.errors import EnvError
 from mlops_server.layout import Layout
@@ -228,3 +230,40 @@ def test_rights_and_settings_of_a_database_come_back_with_it(store):
     ]
     database.drop(database.NAME)
     database.psql(f"drop role {role}")
+
+
+AIRFLOW = """\
+create table alembic_version (version_num text);
+create table alembic_version_fab (version_num text);
+create table ab_user (id int, username text, active boolean);
+create table ab_role (id int, name text);
+create table ab_user_role (id int, user_id int, role_id int);
+create table slot_pool (pool text, slots int, description text);
+insert into alembic_version values ('a1'); insert into alembic_version_fab values ('b2');
+insert into ab_role values (1, 'Admin'), (2, 'Op');
+insert into ab_user values (1, 'admin', true), (2, 'mlops-verify', true), (3, 'auth0|5f7c', true);
+insert into ab_user values (4, E'a\\nb|c\\u2028d', true);
+insert into ab_user_role values (1, 1, 1), (2, 2, 2), (3, 3, 1), (4, 4, 1);
+insert into slot_pool values ('gpu|big', 3, 'mine'), (E'x\\ny', 4, 'made by mlops-install');
+"""
+
+
+def test_the_plan_reads_a_database_with_odd_users_and_pools(store):
+    """By the very script that goes to a server."""
+    users = (User("admin", "Admin", "a@x", "p"), User("mlops-verify", "Op", "v@x", "q"))
+    heads = {"alembic_version": "a1", "alembic_version_fab": "b2"}
+    contents = Contents("/python", "/setup", heads, users, {"gpu|big": 3})
+    socket = f"{os.environ['PGHOST']}/.s.PGSQL.5432"
+
+    def probed() -> "subprocess.CompletedProcess[str]":
+        script = contents.probe().replace(SOCKET, socket)
+        return subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False)
+
+    assert contents.parse(probed().stdout) is None
+    database.psql(AIRFLOW, database.NAME)
+    answer = probed()
+    assert answer.returncode == 0, answer.stderr
+    found = contents.parse(answer.stdout)
+    assert found == ContentsState(
+        heads, {"admin": "Admin", "mlops-verify": "Op"}, {"gpu|big": 3, "x\ny": 4}
+    )
