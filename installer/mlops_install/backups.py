@@ -20,6 +20,22 @@ BUSY = "mkdir -p /run/mlops-install; exec 9>/run/mlops-install/busy; flock -s 9"
 """Who holds this is waited for by the next run, when the connection breaks."""
 
 
+def newest(*kinds: str) -> str:
+    """Shell text that prints the name of the newest backup of these kinds, by number as there.
+
+    By name where none has a number; nothing where there is none.
+    """
+    ends = ("", ".age", ".gpg")
+    notes = " ".join(f"*-{kind}.tar{end}.json" for kind in kinds or ("*",) for end in ends)
+    number = "'\"number\": [0-9]*'"
+    return (
+        f"[ ! -d {FOLDER} ] || (cd {FOLDER}\n"
+        f"last=$(grep -Hso {number} {notes} | sort -t: -k3n | tail -n 1 | cut -d: -f1)\n"
+        f'[ -n "$last" ] || last=$(ls -d {notes} 2>/dev/null | sort | tail -n 1)\n'
+        'echo "${last%.json}")'
+    )
+
+
 def create(options: Options, to: Path | None) -> int:
     """Make a backup; its name on stdout, or its path here when it is fetched."""
     with actions.reach(options, given=Given()) as (server, _):

@@ -63,13 +63,16 @@ psql=${psql:-$(command -v psql)}
 if [ -n "$psql" ] && [ -S /run/postgresql/.s.PGSQL.5432 ]; then
   sql=$(runuser -u postgres -- "$psql" -XAtq -F '' -c "select 'database=' || count(*)
       from pg_database where datname = 'airflow'" \
-    -c "select 'hba_' || line_number || '=' || array_to_string(database, ',') || ' '
-      || array_to_string(user_name, ',') || ' ' || auth_method from pg_hba_file_rules
-      where type = 'local' and error is null" -c "select 'role=1', E'\ndatabase_mark='
-      || coalesce(shobj_description(oid, 'pg_authid'), '') from pg_roles
-      where rolname = 'airflow'" -c '\connect airflow' \
-    -c "select 'alembic_version=' || version_num from alembic_version" \
-    -c "select 'alembic_version_fab=' || version_num from alembic_version_fab" 2>&1)
+    -c "select 'hba_' || line_number || '='
+      || regexp_replace(array_to_string(database, ','), '\s', '?', 'g') || ' '
+      || regexp_replace(array_to_string(user_name, ','), '\s', '?', 'g') || ' ' || auth_method
+      from pg_hba_file_rules where type = 'local' and error is null" \
+    -c "select 'role=1', E'\ndatabase_mark='
+      || regexp_replace(coalesce(shobj_description(oid, 'pg_authid'), ''), '[\n\r]', ' ', 'g')
+      from pg_roles where rolname = 'airflow'" -c '\connect airflow' \
+    -c "select 'alembic_version=' || regexp_replace(version_num, '\W', '?', 'g')
+      from alembic_version" -c "select 'alembic_version_fab='
+      || regexp_replace(version_num, '\W', '?', 'g') from alembic_version_fab" 2>&1)
   case $sql in
     *database=*) echo "$sql" ;;
     *) say postgres_error "$(echo "$sql" | head -n 1)" ;;

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from hashlib import file_digest
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from mlops_install.workflowsettings import Workflows
 
 AGE, GPG = b"age-encryption.org/", (0x8C, 0xC3)
 PROVISIONED = "test -e /var/lib/mlops/answered"
-TASKS = "select count(*) from task_instance where state = 'running'"
+TASKS = "select count(*) as number from task_instance where state = 'running'"
 
 
 @dataclass(frozen=True)
@@ -193,13 +193,15 @@ def _agreed(server: Host, wish: Wish, found: dict[str, Any], fresh: bool) -> boo
 def _story(server: Host, wish: Wish, found: dict[str, Any], fresh: bool) -> Iterator[str]:
     """What will happen, for a person to judge."""
     made = datetime.fromisoformat(found["made"])
-    age = datetime.now(UTC) - made
+    age = max(datetime.now(UTC) - made, timedelta())  # the server's clock may be ahead
     counts = ", ".join(f"{number} {what}" for what, number in found["counts"].items())
     yield f"backup of {found['host']}, {found['made']}, {_span(age.total_seconds())} old"
     yield f"Airflow {found['airflow']}: {counts}"
     if fresh:
         return
-    since = _ask_server(server, f"select count(*) from dag_run where start_date > '{made}'")
+    since = _ask_server(
+        server, f"select count(*) as number from dag_run where start_date > '{made}'"
+    )
     yield f"lost: what came after it, {since} DAG runs that started since among it"
     yield f"stopped: Airflow, with {_ask_server(server, TASKS)} running tasks, given {wish.drain} s"
     yield ("kept: the present state becomes a backup first" if wish.save
@@ -207,9 +209,10 @@ def _story(server: Host, wish: Wish, found: dict[str, Any], fresh: bool) -> Iter
 
 
 def _ask_server(server: Host, query: str) -> str:
-    from mlops_install.resources.postgres import sql
+    from mlops_install.sql import rows, select
 
-    return server.run(sql(query, database="airflow")).stdout.strip() or "an unknown number of"
+    found = rows(server.run(select(query, database="airflow")).stdout)
+    return str(found[0]["number"]) if found else "an unknown number of"
 
 
 def _span(seconds: float) -> str:

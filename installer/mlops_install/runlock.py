@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
-from mlops_install.engine import LEASE, RUN_DIR
+from mlops_install.engine import LEASE, LOG, RUN_DIR
 from mlops_install.errors import LockError, MlopsError
 from mlops_install.host import Host
 from mlops_install.session import Session
@@ -22,6 +22,10 @@ from mlops_install.shell import sh
 
 BEAT = 15
 WAIT = 1800
+LOG_BYTES = 8 << 20
+"""When the installer's log becomes its .1, of which there is one."""
+MOST_RUNS = 2000
+"""Lines of the history of runs."""
 
 SCRIPT = """\
 mkdir -p {run} /var/lib/mlops
@@ -33,6 +37,13 @@ if ! flock -n 9; then
   flock -w {wait} 9 || {{ echo "held a command of a run that was broken off"; exit; }}
 fi
 exec 9>&-
+# What grows with each run is cut here, where nobody else writes: each keeps what came last.
+log={log}
+if [ "$(stat -c %s "$log" 2>/dev/null || echo 0)" -gt {log_bytes} ]; then mv -f "$log" "$log.1"; fi
+runs=/var/lib/mlops/history.jsonl
+if [ "$(wc -l 2>/dev/null < "$runs" || echo 0)" -gt {most} ]; then
+  tail -n $(({most} / 2)) "$runs" > "$runs.new" && mv -f "$runs.new" "$runs"
+fi
 echo "mine $(cat /var/lib/mlops/last_run 2>/dev/null)"
 while read -r -t {lease} word rest; do
   [ "$word" = done ] || continue
@@ -54,7 +65,10 @@ def held(
     """
     since = datetime.now(UTC).isoformat(timespec="seconds")
     who = f"{getpass.getuser()} from {socket.gethostname()} since {since}"
-    script = SCRIPT.format(run=RUN_DIR, who=sh(who), lease=LEASE, wait=WAIT, run_id=sh(who))
+    script = SCRIPT.format(
+        run=RUN_DIR, who=sh(who), lease=LEASE, wait=WAIT, run_id=sh(who),
+        log=LOG, log_bytes=LOG_BYTES, most=MOST_RUNS,
+    )  # fmt: skip
     with contextlib.closing(host.open(script)) as session:
         _get(session, last_run, say)
         stop = threading.Event()

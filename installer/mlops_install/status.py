@@ -6,20 +6,21 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from mlops_install import probe
+from mlops_install.backups import newest
 from mlops_install.context import Context
 from mlops_install.host import Host
 from mlops_install.resources.environment import PROGRAM
-from mlops_install.resources.postgres import sql
+from mlops_install.sql import rows, select
 
 REJECTED = 3
 """How many of the commits that were kept out are shown."""
 NEAR, LAST_DAYS = 30, 14
 """Days left of a certificate from which on there is a word, and from which on it is bad."""
 JOBS = """\
-select job_type, hostname, round(extract(epoch from now() - latest_heartbeat))
+select job_type, hostname, round(extract(epoch from now() - latest_heartbeat)) as age
   from job where state = 'running' order by 1, 2"""
 TASKS = """\
-select coalesce(state, 'none'), count(*) from task_instance
+select coalesce(state, 'none') as state, count(*) as number from task_instance
   where state in ('running', 'queued', 'scheduled', 'deferred', 'up_for_retry') group by 1"""
 
 
@@ -66,8 +67,8 @@ def gather(host: Host, context: Context) -> Status:
         Line("url", context.base_url),
         Line("airflow", version.text.strip() or "not installed", bool(version.text.strip())),
         *(_unit(line) for line in units.text.splitlines() if line.strip()),
-        *(_job(line) for line in jobs.text.splitlines() if line.strip()),
-        Line("tasks", ", ".join(tasks.text.replace("|", " ").split("\n")).strip(", ") or "none"),
+        *(_job(row) for row in rows(jobs.text)),
+        Line("tasks", _tasks(rows(tasks.text))),
         *_workflows(release.text),
         *(_environment(line) for line in environments.text.splitlines() if line.strip()),
         *(_disk(line) for line in disk.text.splitlines() if line.strip()),
@@ -93,16 +94,15 @@ def _scripts(context: Context) -> list[str]:
         "ls -d /opt/mlops/airflow/current/lib/python3*/site-packages/apache_airflow-*.dist-info"
         " 2>/dev/null | sed 's/.*apache_airflow-\\(.*\\).dist-info/\\1/'; true",
         shown,
-        f"{sql(JOBS, database='airflow')} || true",
-        f"{sql(TASKS, database='airflow')} || true",
+        f"{select(JOBS, database='airflow')} || true",
+        f"{select(TASKS, database='airflow')} || true",
         "df -Pm / /opt /var /srv 2>/dev/null | awk 'NR > 1 && !seen[$6]++ {print $6, $4, $5}'",
         "cat /var/lib/mlops/last_run 2>/dev/null || true",
         'basename "$(readlink /srv/mlops/workflows/current)"\n'
         f"! grep -qs ^repository /etc/mlops/workflows.toml || {PROGRAM} workflows status --json",
         "for f in /opt/mlops/envs/*/current/.mlops/ready.json; do"
         " [ ! -f $f ] || tr -d '\\n' < $f; echo; done",
-        "ls /var/lib/mlops/backups 2>/dev/null | grep -E '[.]tar([.]age|[.]gpg)?$' | tail -1\n"
-        "systemctl is-failed mlops-backup.service; true",
+        f"{newest()}\nsystemctl is-failed mlops-backup.service; true",
         "cd /var/lib/mlops/upgrade 2>/dev/null || exit 0\nfor f in state.json last.json; do"
         " [ ! -f $f ] || tr -d '\\n' < $f; echo; done",
         "end=$(openssl x509 -in /etc/mlops/tls/certificate.pem -noout -enddate) || exit 0\n"
@@ -116,10 +116,16 @@ def _unit(line: str) -> Line:
     return Line(unit, state, state == "active")
 
 
-def _job(line: str) -> Line:
-    kind, hostname, age = line.split("|")
+def _job(row: dict[str, Any]) -> Line:
+    kind, hostname, age = row["job_type"], row["hostname"] or "", row["age"]
     name = hostname.removesuffix(".localhost") if kind == "SchedulerJob" else kind
-    return Line(f"heartbeat of {name}", f"{age} s ago", float(age) < 60)
+    if age is None:
+        return Line(f"heartbeat of {name}", "none yet", False)
+    return Line(f"heartbeat of {name}", f"{age} s ago", age < 60)
+
+
+def _tasks(found: list[dict[str, Any]]) -> str:
+    return ", ".join(f"{row['state']} {row['number']}" for row in found) or "none"
 
 
 def _workflows(text: str) -> Iterator[Line]:

@@ -12,13 +12,13 @@ from mlops_install.probe import ask
 from mlops_install.resources.airflow import Contents
 from mlops_install.resources.apiserver import ApiServer
 from mlops_install.resources.file import Link
-from mlops_install.resources.postgres import sql
 from mlops_install.resources.systemd import Services
+from mlops_install.sql import rows, select
 
 CURRENT = "/opt/mlops/airflow/current"
 TASKS = """\
-select dag_id, run_id, task_id, try_number, state,
-  round(extract(epoch from now() - coalesce(start_date, queued_dttm, now())))
+select dag_id as dag, run_id as run, task_id as task, try_number as attempt, state,
+  round(extract(epoch from now() - coalesce(start_date, queued_dttm, now()))) as age
   from task_instance where state in ('running', 'queued', 'restarting') order by start_date"""
 MANY = 10
 """How many running tasks are shown."""
@@ -104,12 +104,8 @@ def find(plan: Plan, context: Context) -> Upgrade | None:
 
 def with_tasks(host: Host, upgrade: Upgrade) -> Upgrade:
     """The upgrade with what is at work on the server: one round trip."""
-    (answer,) = ask(host, [f"{sql(TASKS, database='airflow')} || true"])
-    rows = [line.split("|") for line in answer.text.splitlines() if line.count("|") == 5]
-    tasks = (
-        Task(dag, run, task, int(n), state, int(age)) for dag, run, task, n, state, age in rows
-    )
-    return replace(upgrade, tasks=tuple(tasks))
+    (answer,) = ask(host, [f"{select(TASKS, database='airflow')} || true"])
+    return replace(upgrade, tasks=tuple(Task(**row) for row in rows(answer.text)))
 
 
 def _moves(change: Change) -> bool:

@@ -1,5 +1,7 @@
 """Remove what is not needed: first out of the way by one rename, then at leisure."""
 
+import hashlib
+import os
 import shutil
 from collections.abc import Callable
 from functools import cache
@@ -85,7 +87,7 @@ def sweep(model: Model, used: Used, say: Say) -> None:
 
 def _aside(path: Path) -> Path:
     """Rename something to rubbish, next to where it was."""
-    aside = path.with_name(f"{RUBBISH}{path.name}")
+    aside = path.with_name(RUBBISH + hashlib.sha256(os.fsencode(path.name)).hexdigest()[:16])
     if aside.exists():
         shutil.rmtree(aside)
     return path.rename(aside)

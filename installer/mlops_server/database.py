@@ -4,17 +4,17 @@ Runs as root; PostgreSQL is spoken to as user postgres over its socket.
 """
 
 import contextlib
-import os
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from mlops_server import sql
+from mlops_server.disk import writing
 from mlops_server.errors import EnvError
 
 NAME = "airflow"
 OWNER = "airflow"
-PSQL = ("psql", "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1")
 # A session's settings decide how a row reads as text, and two servers may differ in them.
 TABLES = """\
 set timezone = 'UTC';
@@ -22,14 +22,24 @@ set datestyle = 'ISO, YMD';
 set intervalstyle = 'postgres';
 set bytea_output = 'hex';
 set extra_float_digits = 1;
-select format('select %L, count(*), coalesce(sum(hashtextextended(t::text, 0)::numeric), 0)'
-  ' from %I.%I t', n.nspname || '.' || c.relname, n.nspname, c.relname)
+select format('select json_build_array(%L, count(*),
+    coalesce(sum(hashtextextended(t::text, 0)::numeric), 0)::text) from %I.%I t',
+    n.nspname || '.' || c.relname, n.nspname, c.relname)
   from pg_class c join pg_namespace n on n.oid = c.relnamespace
   where c.relkind = 'r' and n.nspname !~ '^(pg_|information_schema$)' order by 1 \\gexec
-select format('select %L, last_value, is_called from %I.%I',
-  'sequence ' || n.nspname || '.' || c.relname, n.nspname, c.relname)
+select format('select json_build_array(%L, last_value, left(is_called::text, 1)) from %I.%I',
+    'sequence ' || n.nspname || '.' || c.relname, n.nspname, c.relname)
   from pg_class c join pg_namespace n on n.oid = c.relnamespace
   where c.relkind = 'S' order by 1 \\gexec
+"""
+
+HEADS = """\
+select format('select json_build_array(%L, (select min(version_num::text) from %I.%I))',
+    c.relname, n.nspname, c.relname)
+  from pg_class c join pg_namespace n on n.oid = c.relnamespace
+    join pg_attribute a on a.attrelid = c.oid and a.attname = 'version_num'
+  where c.relkind = 'r' and n.nspname = 'public' and c.relname ~ '^alembic_version'
+  order by 1 \\gexec
 """
 
 Fingerprint = dict[str, str]
@@ -38,25 +48,17 @@ Fingerprint = dict[str, str]
 
 def psql(text: str, database: str = "postgres") -> str:
     """Run SQL, statement by statement; what it printed. Raises `EnvError`."""
-    done = subprocess.run(
-        _postgres(*PSQL, "-d", database), input=text, capture_output=True, text=True, check=False
-    )
-    if done.returncode:
-        raise EnvError(f"psql -d {database} failed", detail=done.stderr, fix=LOG)
-    return done.stdout
-
-
-LOG = "`journalctl -u 'postgresql@*'` tells more; mend the cause and run it again"
+    return sql.run(text, database)
 
 
 def exists(database: str) -> bool:
     """Whether there is such a database."""
-    return bool(psql(f"select 1 from pg_database where datname = '{database}'").strip())
+    return bool(sql.rows(f"select 1 from pg_database where datname = {sql.literal(database)}"))
 
 
 def size(database: str = NAME) -> int:
     """Its size in bytes."""
-    return int(psql(f"select pg_database_size('{database}')"))
+    return int(sql.rows(f"select pg_database_size({sql.literal(database)}) as size")[0]["size"])
 
 
 def dump(path: Path, database: str = NAME) -> Fingerprint:
@@ -66,18 +68,12 @@ def dump(path: Path, database: str = NAME) -> Fingerprint:
     """
     with _snapshot(database) as (snapshot, fingerprint):
         before = fingerprint()
-        new = path.with_name(path.name + ".new")
         words = _postgres("pg_dump", "-Fc", "-d", database, f"--snapshot={snapshot}")
         try:
-            descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-            with os.fdopen(descriptor, "wb") as out:
+            with writing(path) as out:
                 _run(words, out.fileno(), "pg_dump")
-                os.fsync(out.fileno())
-            new.rename(path)
         except OSError as error:
             raise EnvError(f"cannot write {path}: {error.strerror}", fix="make room") from error
-        finally:
-            new.unlink(missing_ok=True)
         return before
 
 
@@ -86,9 +82,12 @@ def load(path: Path, database: str) -> None:
     create(database)
     words = _postgres("pg_restore", "--exit-on-error", "--single-transaction", "-d", database)
     with path.open("rb") as dumped:
-        done = subprocess.run(words, stdin=dumped, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            words, stdin=dumped, capture_output=True, text=True, check=False,
+            cwd="/", env=sql.environ(),
+        )  # fmt: skip
     if done.returncode:
-        raise EnvError(f"{path} cannot be restored", detail=done.stderr, fix=LOG)
+        raise EnvError(f"{path} cannot be restored", detail=done.stderr, fix=sql.LOG)
     psql("analyze", database)
 
 
@@ -115,7 +114,7 @@ def rename(old: str, new: str) -> None:
 
 def swap(*renames: tuple[str, str]) -> None:
     """Rename databases, all of them or none; who is connected is thrown out. Raises `EnvError`."""
-    names = ", ".join(f"'{old}'" for old, _ in renames)
+    names = ", ".join(sql.literal(old) for old, _ in renames)
     text = f"select pg_terminate_backend(pid) from pg_stat_activity where datname in ({names});\n"
     steps = "".join(f'alter database "{old}" rename to "{new}";\n' for old, new in renames)
     psql(f"{text}begin;\n{steps}commit")
@@ -123,9 +122,7 @@ def swap(*renames: tuple[str, str]) -> None:
 
 def heads(database: str = NAME) -> dict[str, str]:
     """The versions of its schema: table of alembic -> version; empty when there is none."""
-    found = "select tablename from pg_tables where tablename ~ '^alembic_version'"
-    tables = psql(f"{found} order by 1", database).split()
-    return {t: psql(f'select version_num from "{t}"', database).strip() for t in tables}
+    return {table: version or "" for table, version in sql.values(psql(HEADS, database))}
 
 
 def fingerprint(database: str = NAME) -> Fingerprint:
@@ -151,9 +148,10 @@ def _alike(name: str, wanted: Fingerprint, found: Fingerprint) -> bool:
 @contextmanager
 def _snapshot(database: str) -> Iterator[tuple[str, "_Taker"]]:
     """A session that holds one state of the database: its name, and who takes its fingerprint."""
-    words = _postgres(*PSQL, "-d", database)
+    words = _postgres(*sql.PSQL, "-d", database)
+    pipe, null = subprocess.PIPE, subprocess.DEVNULL
     with subprocess.Popen(
-        words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        words, stdin=pipe, stdout=pipe, stderr=null, text=True, cwd="/", env=sql.environ()
     ) as session:
         taker = _Taker(session)
         name = taker.ask("begin isolation level repeatable read;\nselect pg_export_snapshot();\n")
@@ -180,19 +178,26 @@ class _Taker:
                 if line == "end of answer\n":
                     return found
                 found.append(line.rstrip("\n"))
-        raise EnvError("the database does not answer, or not to the end", fix=LOG)
+        raise EnvError("the database does not answer, or not to the end", fix=sql.LOG)
 
 
 def _parsed(text: str) -> Fingerprint:
-    rows = (line.partition("|") for line in text.splitlines() if "|" in line)
-    return {name: rest for name, _, rest in rows}
+    return {name: f"{first}|{second}" for name, first, second in sql.values(text)}
 
 
 def _run(words: list[str], out: int, what: str) -> None:
-    done = subprocess.run(words, stdout=out, stderr=subprocess.PIPE, text=True, check=False)
+    done = subprocess.run(
+        words,
+        stdout=out,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+        cwd="/",
+        env=sql.environ(),
+    )
     if done.returncode:
-        raise EnvError(f"{what} failed", detail=done.stderr, fix=LOG)
+        raise EnvError(f"{what} failed", detail=done.stderr, fix=sql.LOG)
 
 
 def _postgres(*words: str) -> list[str]:
-    return ["runuser", "-u", "postgres", "--", *words]
+    return sql.as_user("postgres", *words)

@@ -98,6 +98,11 @@ class Layout:
         return self.root / "var/log/mlops/upgrade.log"
 
     @property
+    def journal(self) -> Path:
+        """What the installer made here, line by line."""
+        return self.root / "var/lib/mlops/journal.jsonl"
+
+    @property
     def run(self) -> Path:
         """Where the installer's run lock is."""
         return self.root / "run/mlops-install"

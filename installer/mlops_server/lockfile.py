@@ -34,8 +34,8 @@ def _load(path: Path) -> dict[str, Any]:
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
         found = yaml.load(path.read_bytes(), loader)  # noqa: S506 - both loaders are safe
-    except yaml.YAMLError as error:
-        problem = str(error).splitlines()[0]
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # a date may be none
+        problem = next(iter(str(error).splitlines()), type(error).__name__)
         raise BadLock(f"{path} is not YAML: {problem}", fix=RELOCK) from None
     if not isinstance(found, dict):
         raise BadLock(f"{path} has no settings", fix=RELOCK)
@@ -48,6 +48,8 @@ def read(path: Path) -> tuple[list[Locked], list[Locked]]:
     Raises `BadLock` when there are none, or one that cannot be had safely.
     """
     entries = _load(path).get("package") or []
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+        raise BadLock(f"{path} has no list of packages", fix=RELOCK)
     here = [entry for entry in entries if entry.get("platform") == subdir()]
     if not here:
         others = ", ".join(sorted({str(entry.get("platform")) for entry in entries})) or "nothing"
@@ -63,7 +65,8 @@ def read(path: Path) -> tuple[list[Locked], list[Locked]]:
 
 def _locked(entry: dict[str, Any]) -> Locked:
     name, url = str(entry.get("name")), str(entry.get("url"))
-    sha256 = (entry.get("hash") or {}).get("sha256")
+    hashes = entry.get("hash")
+    sha256 = hashes.get("sha256") if isinstance(hashes, dict) else None
     if not sha256:
         raise BadLock(f"{name} has no sha256 in the lock, so it cannot be checked", fix=RELOCK)
     if not url.startswith(("https://", "http://")):
@@ -76,19 +79,31 @@ def _locked(entry: dict[str, Any]) -> Locked:
 
 def asked(path: Path) -> tuple[list[str], list[str]]:
     """The names of the conda and of the pip packages that an environment.yml asks for."""
-    dependencies = _load(path).get("dependencies") or []
+    dependencies = _dependencies(path)
     conda = [_conda_name(spec) for spec in dependencies if isinstance(spec, str)]
-    pips = [spec.get("pip") or [] for spec in dependencies if isinstance(spec, dict)]
+    pips = [_pip(spec) for spec in dependencies if isinstance(spec, dict)]
     pip = [_pip_name(spec) for specs in pips for spec in specs]
     return [name for name in conda if name], [name for name in pip if name]
+
+
+def _dependencies(path: Path) -> list[Any]:
+    found = _load(path).get("dependencies") or []
+    if not isinstance(found, list):
+        raise BadLock(f"{path}: dependencies is no list", fix="correct it; " + RELOCK)
+    return found
+
+
+def _pip(spec: dict[str, Any]) -> list[str]:
+    found = spec.get("pip") or []
+    return [one for one in (found if isinstance(found, list) else [found]) if isinstance(one, str)]
 
 
 def asked_lines(path: Path) -> list[str]:
     """What an environment.yml asks for, in its own words."""
     lines = []
-    for spec in _load(path).get("dependencies") or []:
-        pip = spec.get("pip") or [] if isinstance(spec, dict) else []
-        lines += [f"pip: {line}" for line in pip] if isinstance(spec, dict) else [str(spec)]
+    for spec in _dependencies(path):
+        lines += [f"pip: {line}" for line in _pip(spec)] if isinstance(spec, dict) else []
+        lines += [spec] if isinstance(spec, str) else []
     return lines
 
 

@@ -4,11 +4,13 @@ import json
 import re
 import signal
 import subprocess
+import tempfile
 from pathlib import Path
 
 from mlops_server import activation, lockfile
 from mlops_server.errors import BadLock, EnvError
 from mlops_server.person import Person
+from mlops_server.workflows import sandbox
 
 TIMEOUT = 600
 _MODULE = re.compile(
@@ -31,20 +33,7 @@ def run(prefix: Path, environment: Path, person: Person) -> None:
     modules = asked_modules(prefix, environment)
     words = [f"{prefix}/bin/python", "-s", "-B", "-c", _SCRIPT, *modules]
     try:
-        done = subprocess.run(
-            activation.command(prefix, words),
-            cwd="/",
-            env=person.variables(prefix),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=TIMEOUT,
-            check=False,
-            user=person.uid,
-            group=person.gid if person.uid is not None else None,
-            extra_groups=person.groups if person.uid is not None else None,
-        )
+        done = _run(activation.command(prefix, words), prefix, person)
     except subprocess.TimeoutExpired as error:
         raise EnvError(
             f"the smoke test took longer than {TIMEOUT} s",
@@ -54,6 +43,26 @@ def run(prefix: Path, environment: Path, person: Person) -> None:
         raise EnvError(f"Python does not start: {error}", fix=lockfile.RELOCK) from error
     if done.returncode:
         raise _failure(done)
+
+
+def _run(words: list[str], prefix: Path, person: Person) -> "subprocess.CompletedProcess[str]":
+    """Its output goes to files: whatever packages print takes little of our memory."""
+    with tempfile.TemporaryFile() as stdout, tempfile.TemporaryFile() as stderr:
+        done = subprocess.run(
+            words,
+            cwd="/",
+            env=person.variables(prefix),
+            stdin=subprocess.DEVNULL,
+            stdout=stdout,
+            stderr=stderr,
+            timeout=TIMEOUT,
+            check=False,
+            user=person.uid,
+            group=person.gid if person.uid is not None else None,
+            extra_groups=person.groups if person.uid is not None else None,
+        )
+        said = sandbox.text(stdout, sandbox.KEPT), sandbox.text(stderr, sandbox.KEPT)
+        return subprocess.CompletedProcess(words, done.returncode, *said)
 
 
 def _failure(done: subprocess.CompletedProcess[str]) -> EnvError:

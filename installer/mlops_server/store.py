@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from mlops_server.disk import point
 from mlops_server.errors import EnvError
 from mlops_server.layout import MODEL_NAME, Layout, lock_hash
 
@@ -134,19 +135,6 @@ def held(path: Path, *, shared: bool = False, wait: bool = True) -> Iterator[boo
             yield False
         else:
             yield True
-    finally:
-        os.close(descriptor)
-
-
-def point(link: Path, target: str) -> None:
-    """Make or move a link by one rename, safe on disk when this returns."""
-    fresh = link.with_name(f".{link.name}.new")
-    fresh.unlink(missing_ok=True)
-    fresh.symlink_to(target)
-    fresh.replace(link)
-    descriptor = os.open(link.parent, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
     finally:
         os.close(descriptor)
 

@@ -15,6 +15,12 @@ login() { # prints a token, or nothing where the password is another one; no sec
         sed -n 's/.*"access_token": *"\([^"]*\)".*/\1/p'
 }
 
+now() { # hundredths of a second by a clock that nobody sets
+    local up
+    read -r up _ < /proc/uptime
+    echo "${up/./}"
+}
+
 burst() {
     local pids=() pid
     for _ in $(seq $calls); do
@@ -39,10 +45,10 @@ while [ $quick -lt 3 ] && [ $rounds -lt 10 ]; do
         continue
     fi
     [ -n "$token" ] || token=$(login)
-    begin=$(date +%s%N)
+    begin=$(now)
     if burst; then
         rounds=$((rounds + 1)) quick=$((quick + 1))
-        [ $(($(date +%s%N) - begin)) -lt 1000000000 ] || quick=0
+        [ $(($(now) - begin)) -lt 100 ] || quick=0
     else
         sleep 0.5
     fi

@@ -9,17 +9,20 @@ grace=$1
 limit=$2
 drain=$3
 seen=${RUNTIME_DIRECTORY:?}
+# Seconds by the clock of systemd's own "Monotonic" values: nobody sets it, and it stands still in a suspended machine.
+now=$(python3 -IS -c 'import time; print(int(time.monotonic()))') || exit
 
 beats() { # JOB_TYPE HOSTNAME-PATTERN: rows with a fresh heartbeat; fails when PostgreSQL is away
+    # One of the future was written before the clock was set back: what lives writes another one.
     psql --no-psqlrc -qAt --host=/run/postgresql --username=airflow --dbname=airflow \
         --set=kind="$1" --set=host="$2" --set=limit="$limit" <<'SQL'
 SELECT count(*) FROM job WHERE job_type = :'kind' AND hostname LIKE :'host' AND state = 'running'
-   AND latest_heartbeat > now() - make_interval(secs => :limit);
+   AND latest_heartbeat BETWEEN now() - make_interval(secs => :limit) AND now() + make_interval(secs => :limit);
 SQL
 }
 
 noted() { # UNIT: seconds since it was first found without life
-    echo $(($(date +%s) - $(stat -c %Y "$seen/$1")))
+    echo $((now - $(cat "$seen/$1")))
 }
 
 has_tasks() { # UNIT: whether it is a scheduler and a worker of it runs a task
@@ -34,7 +37,7 @@ check() { # UNIT COMMAND...: the command prints how many signs of life there are
     unit=$1; shift
     state=$(systemctl show -p ActiveState --value "$unit")
     since=$(systemctl show -p ActiveEnterTimestampMonotonic --value "$unit")
-    age=$(($(cut -d. -f1 /proc/uptime) - since / 1000000))
+    age=$((now - since / 1000000))
     if [ "$state" != active ] || [ "$age" -lt "$grace" ]; then
         rm -f "$seen/$unit"
         return
@@ -42,8 +45,8 @@ check() { # UNIT COMMAND...: the command prints how many signs of life there are
     alive=$("$@") || return
     if [ "$alive" -gt 0 ]; then
         rm -f "$seen/$unit"
-    elif [ ! -e "$seen/$unit" ]; then
-        touch "$seen/$unit"
+    elif [ ! -s "$seen/$unit" ]; then
+        echo "$now" > "$seen/$unit"
     elif [ "$(noted "$unit")" -lt $((limit / 3)) ]; then
         :
     elif [ "$(noted "$unit")" -lt "$drain" ] && has_tasks "$unit"; then

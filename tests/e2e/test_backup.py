@@ -23,6 +23,14 @@ select 'pool', slots from slot_pool where pool = 'e2e' union all
 select 'user', count(*) from ab_user where username = 'e2e' order by 1"""
 WHOLE = "connection|1\ndag_run|1\npool|3\ntask|1\nuser|1\nvariable|1\nxcom|1"
 DATA = "/srv/mlops/data/e2e"
+# Fails in the middle of the switch, which no rehearsal can foresee.
+NO_SWITCH = """\
+#!/bin/sh
+case "$*" in *"-d postgres"*) ;; *) exec /usr/bin/psql "$@" ;; esac
+text=$(cat)
+case $text in *'rename to "airflow"'*) echo the disk is on fire >&2; exit 1 ;; esac
+printf '%s\n' "$text" | /usr/bin/psql "$@"
+"""
 DECRYPT = """
 from cryptography.fernet import Fernet
 import sys
@@ -155,9 +163,17 @@ def test_a_restore_that_breaks_half_way_is_finished_by_apply(story: Story) -> No
         "mount -o remount,bind,ro /etc/mlops/tls"
     )
     try:
-        broken = restore(server, "latest")
+        refused = restore(server, "latest")
     finally:
         server.ssh("umount /etc/mlops/tls")
+    assert refused.returncode == 1, refused.end
+    assert "/etc/mlops/tls cannot be written" in refused.output, "seen before anything stopped"
+    assert server.try_ssh(f"ls {FOLDER}/.restore/switch.json").returncode != 0
+    server.ssh(f"cat > /usr/local/bin/psql <<'EOF'\n{NO_SWITCH}EOF\nchmod 755 /usr/local/bin/psql")
+    try:
+        broken = restore(server, "latest")
+    finally:
+        server.ssh("rm /usr/local/bin/psql")
     assert broken.returncode == 1, broken.end
     assert server.ssh(f"ls {FOLDER}/.restore/switch.json")
     refused = server.try_ssh("mlops backup create")

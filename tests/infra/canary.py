@@ -68,11 +68,11 @@ def login():
 
 def run_once(token):
     """One canary run: state, try number, the scheduler that ran it, whether its log is there."""
-    word, deadline = secrets.token_hex(8), time.time() + WANTED["timeout"]
+    word, deadline = secrets.token_hex(8), time.monotonic() + WANTED["timeout"]
     body = {"logical_date": None, "conf": {"token": word}}
     run = call("POST", "/api/v2/dags/mlops_canary/dagRuns", body, token)
     path = f"/api/v2/dags/mlops_canary/dagRuns/{run['dag_run_id']}"
-    while run["state"] in ("queued", "running") and time.time() < deadline:
+    while run["state"] in ("queued", "running") and time.monotonic() < deadline:
         time.sleep(0.5)
         run = call("GET", path, token=token)
     task = call("GET", f"{path}/taskInstances/chirp", token=token)
@@ -97,17 +97,17 @@ def wait_read(deadline):
     unit = ("airflow-dag-processor", "--timestamp=unix", "-P", "ActiveEnterTimestamp")
     query = UNREAD.format(since=said("systemctl", "show", *unit).lstrip("@") or 0)
     psql = ("runuser", "-u", "airflow", "--", "psql", "-XAt", "-d", "airflow", "-c", query)
-    while said(*psql) not in ("", "0") and time.time() < deadline:
+    while said(*psql) not in ("", "0") and time.monotonic() < deadline:
         time.sleep(0.5)
 
 
 def settled():
     """What the API server says of health; for a while after a restart it may still be wrong."""
-    deadline = time.time() + SETTLES
+    deadline = time.monotonic() + SETTLES
     while True:
         health = call("GET", "/api/v2/monitor/health")
         parts = [part["status"] for part in health.values() if part]
-        if set(parts) <= {"healthy", None} or time.time() > deadline:
+        if set(parts) <= {"healthy", None} or time.monotonic() > deadline:
             return health
         time.sleep(1)
 
@@ -118,16 +118,16 @@ def main():
         token = login()
         found["version"] = call("GET", "/api/v2/version", token=token)
         found["health"] = settled()
-        deadline = time.time() + WANTED["timeout"]
+        deadline = time.monotonic() + WANTED["timeout"]
         missing = set(WANTED["schedulers"])
         least = RUNS * len(missing)
-        while missing and (time.time() < deadline or len(found["runs"]) < least):
+        while missing and (time.monotonic() < deadline or len(found["runs"]) < least):
             run = run_once(token)
             found["runs"].append(run)
             missing.discard(run["scheduler"])
             if run["state"] != "success":
                 break
-        wait_read(time.time() + WANTED["timeout"])
+        wait_read(time.monotonic() + WANTED["timeout"])
         errors = call("GET", "/api/v2/importErrors", token=token)["import_errors"]
         found["import_errors"] = [
             f"{e['filename']}: {e['stack_trace'].strip().splitlines()[-1]}" for e in errors

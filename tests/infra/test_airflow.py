@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 import pytest
+from mlops_install import sql
 
 SERVICES = ["airflow-dag-processor", "airflow-triggerer"]
 CANARY = Path(__file__).parent / "canary.py"
@@ -18,14 +19,13 @@ def schedulers(context):
 def jobs(host):
     """Seconds since the last heartbeat, by component; schedulers by their own name."""
     query = (
-        "select coalesce(nullif(job_type, 'SchedulerJob'), split_part(hostname, '.', 1)),"
-        " min(extract(epoch from now() - latest_heartbeat)) from job"
-        " where state = 'running' group by 1"
+        "select coalesce(nullif(job_type, 'SchedulerJob'), split_part(hostname, '.', 1)) as name,"
+        " min(extract(epoch from now() - latest_heartbeat)) as age from job"
+        " where state = 'running' and latest_heartbeat is not null group by 1"
     )
-    answer = host.run("runuser -u airflow -- psql -XAt -d airflow -c %s", query)
+    answer = host.run(sql.select(query, user="airflow", database="airflow"))
     assert answer.rc == 0, f"psql: {answer.stderr.strip()}"
-    rows = (line.split("|") for line in answer.stdout.split())
-    return {name: float(age) for name, age in rows}
+    return {row["name"]: float(row["age"]) for row in sql.rows(answer.stdout)}
 
 
 @pytest.fixture(scope="session")

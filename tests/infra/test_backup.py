@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from mlops_install import backups
 
 FOLDER = "/var/lib/mlops/backups"
 TIMER = "mlops-backup.timer"
@@ -10,9 +11,8 @@ TIMER = "mlops-backup.timer"
 
 def newest(host):
     """Name and size of the newest of its own, and the size that its note tells; None for none."""
-    own = r"-(manual|timer)\.tar(\.(age|gpg))?$"
     found = host.run(
-        f"f=$(ls {FOLDER} 2>/dev/null | grep -E -e '{own}' | sort | tail -1)\n"
+        f"f=$({backups.newest('manual', 'timer')})\n"
         f'[ -n "$f" ] && stat -c "$f %s %Y" {FOLDER}/$f && cat {FOLDER}/$f.json'
     ).stdout
     if not found:

@@ -6,6 +6,9 @@ import os
 import shutil
 import subprocess
 import tarfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -14,9 +17,11 @@ from mlops_install import backups, restoring
 from mlops_install.config import parse
 from mlops_install.errors import ApplyError, ConfigError
 from mlops_install.host import Local
-from mlops_server import database
-from mlops_server.backup import config, folder, parts, putback, rebuild, seal
+from mlops_server import database, disk
+from mlops_server.backup import archive, config, folder, parts, putback, rebuild, seal
+from mlops_server.backup import data as filled
 from mlops_server.backup.config import Config
+from mlops_server.backup.rehearsal import rehearse
 from mlops_server.errors import EnvError
 from mlops_server.layout import Layout
 
@@ -58,6 +63,23 @@ def test_others_stay_for_days_and_are_not_counted(kind):
     assert gone(one(0), one(1), one(2), one(3, kind), one(8, kind)) == [2, 8]
 
 
+def numbered(number: int, days: float, kind: str = "timer", good: bool = True) -> folder.Archive:
+    return replace(one(days, kind, good), note={"number": number})
+
+
+def test_a_clock_that_was_ahead_or_behind_changes_nothing():
+    made = [numbered(1, 5), numbered(2, -1500), numbered(3, 4000), numbered(4, 3)]
+    for keep, left in ((3, [1]), (2, [1, 2]), (1, [1, 2, 3])):
+        gone_ = {a.note["number"] for a in folder.doomed(made, keep, NOW)}
+        assert gone_ == set(left)
+
+
+def test_one_of_the_future_without_a_number_is_neither_newest_nor_gone():
+    future, now = one(-1500), numbered(1, 0)
+    assert folder.doomed([future, now], 1, NOW) == []
+    assert folder.doomed([one(1), future, now], 1, NOW) == [one(1)]
+
+
 # --- the folder ---------------------------------------------------------------------------
 
 
@@ -68,11 +90,14 @@ def layout(tmp_path: Path) -> Layout:
     return made
 
 
-def put(layout: Layout, made: datetime, kind: str = "manual", text: bytes = b"x") -> Path:
+def put(
+    layout: Layout, made: datetime, kind: str = "manual", text: bytes = b"x", number: int = 0
+) -> Path:
     path = layout.backups / folder.name(made, kind, "")
     fresh = path.with_name(path.name + ".new")
     fresh.write_bytes(text)
-    folder.publish(fresh, path, {"size": len(text), "sha256": folder.sha256(fresh)})
+    note = {"size": len(text), "sha256": folder.sha256(fresh)}
+    folder.publish(fresh, path, note | ({"number": number} if number else {}))
     return path
 
 
@@ -98,6 +123,38 @@ def test_latest_is_the_newest(layout):
     assert folder.find(layout, "latest") == newest
     with pytest.raises(EnvError, match="there is no backup"):
         folder.find(layout, "../../../etc/passwd")
+
+
+def test_the_newest_is_the_one_made_last_whatever_the_clock_says(layout):
+    future = put(layout, NOW + timedelta(days=1500), number=1)
+    behind = put(layout, NOW - timedelta(days=4000), number=2)
+    assert folder.find(layout, "latest") == behind
+    assert [a.name for a in folder.archives(layout)] == [behind.name, future.name]
+    assert folder.next_number(layout) == 3
+    shell = backups.newest("manual", "timer").replace(backups.FOLDER, str(layout.backups))
+    put(layout, NOW, "restore", number=9)
+    assert subprocess.check_output(["sh", "-c", shell], text=True) == f"{behind.name}\n"
+    for path in (future, behind):
+        note = json.loads(folder.note_path(path).read_bytes())
+        folder.note_path(path).write_text(json.dumps({k: note[k] for k in ("size", "sha256")}))
+    assert subprocess.check_output(["sh", "-c", shell], text=True) == f"{future.name}\n"
+    shell = backups.newest().replace(backups.FOLDER, str(layout.root / "nothing"))
+    assert subprocess.check_output(["sh", "-c", shell], text=True) == ""
+
+
+def test_nothing_prunes_what_it_has_just_made(layout):
+    layout.backup_config.parent.mkdir(parents=True)
+    layout.backup_config.write_text("keep = 1\n")
+    put(layout, NOW + timedelta(days=1500))
+    mine = put(layout, NOW)
+    archive.prune(layout, lambda _: None, spared=mine.name)
+    assert mine.exists()
+
+
+def test_parts_of_the_future_do_not_stay_for_ever(layout):
+    folder.stage(layout).mkdir()
+    folder.tidy(layout, datetime.now(UTC) - timedelta(days=300))
+    assert not folder.stage(layout).exists()
 
 
 def test_what_a_killed_command_left_goes(layout):
@@ -218,7 +275,9 @@ def test_people_get_counts():
 
 
 def test_differences_name_tables():
-    wanted = database._parsed("public.a|1|5\npublic.b|2|6\nnoise\npublic.c_seq|7|t")
+    wanted = database._parsed(
+        '["public.a", 1, "5"]\n["public.b", 2, "6"]\nnoise\n["public.c_seq", 7, "t"]\n'
+    )
     assert wanted == {"public.a": "1|5", "public.b": "2|6", "public.c_seq": "7|t"}
     found = {"public.a": "1|5", "public.b": "2|7", "public.d": "0|0"}
     assert database.differences(wanted, found) == ["public.b", "public.c_seq", "public.d"]
@@ -328,7 +387,7 @@ def test_files_return_and_a_second_time_changes_nothing(layout, unpacked):
     assert not (root / "etc/mlops/services").exists()
     assert os.readlink(layout.current_release) == "/srv/mlops/workflows/releases/abc"
     assert (root / "var/lib/mlops/workflows/state.json").read_text() == "old"
-    assert not list(root.rglob("*.mlops-new"))
+    assert not list(root.rglob(f"{disk.OWN}*"))
 
 
 def test_workflows_in_force_stay(layout, unpacked):
@@ -372,11 +431,8 @@ def data(layout: Layout, tmp_path: Path) -> Path:
 
 @pytest.mark.skipif(os.getuid() != 0, reason="owners need root")
 def test_missing_data_comes_back_and_no_link_is_followed(layout, data, tmp_path):
-    half = layout.data / putback.ASIDE / "srv"
-    half.mkdir(parents=True)
-    (half / "half").write_text("of a run that was killed")
     for _ in range(2):
-        putback.data(layout, data)
+        filled.restore(layout, data)
         found = {
             str(path.relative_to(layout.data)): path.read_text()
             for path in layout.data.rglob("*") if path.is_file() and not path.is_symlink()
@@ -387,7 +443,132 @@ def test_missing_data_comes_back_and_no_link_is_followed(layout, data, tmp_path)
         }  # fmt: skip
         assert os.readlink(layout.data / "link") == "gone"
         assert list((tmp_path / "system").iterdir()) == []
-        assert not (layout.data / putback.ASIDE).exists()
+
+
+def tar_of_data(layout: Layout, archive: Path) -> Path:
+    words = ["tar", "-C", layout.root, "--sparse", "-czf", archive]
+    subprocess.run([*words, str(layout.data.relative_to(layout.root))], check=True)
+    return archive
+
+
+@contextmanager
+def mounted(place: Path, *options: str) -> Iterator[None]:
+    place.mkdir(parents=True, exist_ok=True)
+    subprocess.run(["mount", "-t", "tmpfs", *options, "none", place], check=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", place], check=True)
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="owners and mounts need root")
+def test_data_comes_back_onto_a_second_disk_with_names_holes_and_owners(layout, tmp_path):
+    disk_, longest = layout.data / "disk", "n" * 255
+    file(disk_ / longest, "long", mode=0o640)
+    os.chown(disk_ / longest, 12345, 12345)
+    os.utime(disk_ / longest, (1000, 1000))
+    os.link(disk_ / longest, disk_ / "twin")
+    with (disk_ / "holes").open("wb") as holes:
+        holes.truncate(1 << 40)
+        holes.seek(1 << 39)
+        holes.write(b"in the middle")
+    file(layout.data / ".mlops-restore", "a user's")
+    archive = tar_of_data(layout, tmp_path / "data.tar.gz")
+    shutil.rmtree(disk_)
+    with mounted(disk_):
+        filled.restore(layout, archive)
+        found = (disk_ / longest).stat()
+        assert (found.st_uid, found.st_gid, found.st_mode & 0o7777) == (12345, 12345, 0o640)
+        assert (found.st_mtime, found.st_nlink) == (1000, 2)
+        with (disk_ / "holes").open("rb") as holes:
+            holes.seek(1 << 39)
+            assert holes.read(13) == b"in the middle"
+        about = (disk_ / "holes").stat()
+        assert (about.st_size, about.st_blocks < 1000) == (1 << 40, True)
+        assert {path.name for path in disk_.iterdir()} == {longest, "twin", "holes"}
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="mounts need root")
+def test_a_full_data_disk_is_said_with_the_file(layout, tmp_path):
+    file(layout.data / "disk/big", "x" * (1 << 20))
+    archive = tar_of_data(layout, tmp_path / "data.tar.gz")
+    (layout.data / "disk/big").unlink()
+    with mounted(layout.data / "disk", "-o", "size=64k"):
+        with pytest.raises(EnvError, match=r"disk/big on: .*No space left"):
+            filled.restore(layout, archive)
+        assert list((layout.data / "disk").iterdir()) == []
+
+
+# --- rehearsed before the switch ----------------------------------------------------------
+
+
+def test_files_with_the_longest_names_come_back(layout, unpacked):
+    longest = Path("srv/mlops/workflows/releases/abc/dags") / ("n" * 252 + ".py")
+    file(unpacked / longest)
+    rehearse(layout, unpacked)
+    putback.files(layout, unpacked)
+    assert (layout.root / longest).read_text() == "old"
+    assert {path.name for path in (layout.root / longest).parent.iterdir()} == {
+        "a.py",
+        longest.name,
+    }
+
+
+def test_a_rehearsal_changes_nothing(layout, unpacked):
+    file(layout.root / "etc/mlops/secrets/fernet_key", "new")
+    before = sorted(layout.root.rglob("*"))
+    rehearse(layout, unpacked)
+    assert sorted(layout.root.rglob("*")) == before
+
+
+def test_a_folder_in_the_place_of_a_file_is_said_before(layout, unpacked):
+    (layout.root / "etc/mlops/secrets/fernet_key").mkdir(parents=True)
+    with pytest.raises(EnvError, match="fernet_key is a folder, and a file in the backup"):
+        rehearse(layout, unpacked)
+
+
+def test_a_file_in_the_place_of_a_folder_is_said_before(layout, unpacked):
+    file(layout.root / "etc/mlops/secrets")
+    with pytest.raises(EnvError, match="etc/mlops/secrets is not a folder"):
+        rehearse(layout, unpacked)
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="mounts need root")
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [("size=64k", "MiB are free at"), ("ro", "cannot be written: Read-only")],
+)
+def test_a_disk_without_room_or_right_is_said_before(layout, unpacked, option, message):
+    file(unpacked / "etc/mlops/big", "x" * 100_000)
+    with (
+        mounted(layout.root / "etc/mlops", "-o", option),
+        pytest.raises(EnvError, match=message),
+    ):
+        rehearse(layout, unpacked)
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="mounts need root")
+def test_a_file_that_is_mounted_is_said_before(layout, unpacked):
+    key = Path("etc/mlops/secrets/fernet_key")
+    file(layout.root / key)
+    subprocess.run(["mount", "--bind", unpacked / key, layout.root / key], check=True)
+    try:
+        with pytest.raises(EnvError, match="is mounted, and cannot be replaced"):
+            rehearse(layout, unpacked)
+    finally:
+        subprocess.run(["umount", layout.root / key], check=True)
+
+
+def test_a_file_that_may_not_be_changed_is_said_before(layout, unpacked):
+    target = layout.root / "etc/mlops/secrets/fernet_key"
+    file(target)
+    if subprocess.run(["chattr", "+i", target], capture_output=True, check=False).returncode:
+        pytest.skip("this file system knows no attributes, or we are not root")
+    try:
+        with pytest.raises(EnvError, match="may not be changed"):
+            rehearse(layout, unpacked)
+    finally:
+        subprocess.run(["chattr", "-i", target], check=True)
 
 
 def test_two_ways_to_encrypt_exclude_each_other():
@@ -427,3 +608,20 @@ def test_a_server_that_stops_reading_an_upload_is_heard(tmp_path, monkeypatch):
     with pytest.raises(ApplyError, match="no space left") as error:
         backups.mlops(Here(), "receive", file=io.BytesIO(b"x" * (16 << 20)))
     assert error.value.fix == "make room"
+
+
+def test_holes_of_sparse_files_need_no_room(layout, tmp_path, monkeypatch):
+    layout.data.mkdir(parents=True)
+    (layout.root / "var/lib/postgresql").mkdir(parents=True)
+    with (layout.data / "sparse").open("wb") as file:
+        file.truncate(10 << 40)
+        file.write(b"x" * 100_000)
+    assert 100_000 <= parts._weight(layout.data) < 1 << 20
+    monkeypatch.setattr(database, "size", lambda name: 1)
+    parts.room(layout, ["airflow"], Config(data=True))
+    monkeypatch.setattr(parts, "_weight", lambda _: 1 << 60)
+    with pytest.raises(EnvError, match=rf"of them for {layout.data}"):
+        parts.room(layout, ["airflow"], Config(data=True))
+    target = tmp_path / "data.tar.gz"
+    parts._tar(layout.root, target, [str(layout.data.relative_to(layout.root))])
+    assert target.stat().st_size < 1 << 20

@@ -4,6 +4,7 @@ import ctypes
 import os
 import sys
 import time
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -229,3 +230,34 @@ ENDED = [
 @pytest.mark.parametrize(("ended", "reason"), ENDED)
 def test_how_tests_ended(ended: sandbox.Ended, reason: str) -> None:
     assert gate_tests.judged("tests", ended, 600, lambda line: None) == reason
+
+
+# --- output without end -------------------------------------------------------------------
+
+
+def test_output_without_end_takes_little_memory_and_is_a_reason(tmp_path, monkeypatch):
+    script = "import sys; print('the beginning')\n"
+    script += "for _ in range(200): sys.stdout.write('x\\n' * 100_000)\nprint('the end')"
+    limits = sandbox.Limits(60)
+    monkeypatch.setattr(sandbox, "SYSTEMD", tmp_path / "nothing")
+    tracemalloc.start()
+    ended = sandbox.run([sys.executable, "-c", script], tmp_path, {}, limits)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 8 * sandbox.KEPT
+    assert ended.size > 40_000_000
+    assert ended.output.startswith("the beginning\n")
+    assert ended.output.endswith("the end\n")
+    assert len(ended.output) < sandbox.KEPT + 100
+    assert gate_tests.judged("tests", ended, 60, lambda _: None) == ""
+    monkeypatch.setattr(sandbox, "TOO_MUCH", 32 << 20)
+    reason = gate_tests.judged("tests", ended, 60, lambda _: None)
+    assert reason == "tests: the tests print more than 32 MiB"
+
+
+@pytest.mark.parametrize(
+    "line", ["[]", "1", '"x"', '{"end": 1}', '{"end": "a", "dags": 3, "error": ""}', "[" * 100_000]
+)
+def test_lines_that_are_not_of_ours_are_left_out(line):
+    found = gate.read(f'{line}\n{{"end": "f", "dags": [], "error": "e"}}\n')
+    assert found.errors == {"f": "e"}

@@ -13,6 +13,7 @@ from mlops_install.resources.journal import Journal
 from mlops_install.resources.packages import HOOK_TEXT, Packages
 from mlops_install.resources.postgres import Settings
 from mlops_install.resources.pulled import Pulled
+from mlops_install.resources.tables import Tables
 from mlops_install.roles import stages
 from samples import FACTS
 
@@ -25,6 +26,7 @@ MAKE_NOTHING = {  # what they change is inside something that another resource m
     Packages: "apt tells which are new",
     Pulled: "inside the folder of releases",
     Settings: "in memory",
+    Tables: "inside the database",
 }
 
 

@@ -1,8 +1,10 @@
 """What an uninstall removes and keeps: pure, from a journal and a server as found."""
 
+import os
 import subprocess
 from dataclasses import replace
 
+import pytest
 from mlops_install import journal
 from mlops_install.journal import Entry
 from mlops_install.removal import parts, plan
@@ -259,3 +261,32 @@ def test_every_script_is_shell():
                 for text in (part.probe(), *(step.shell() for step in part.change(None))):
                     done = subprocess.run(["bash", "-n"], input=text, text=True, check=False)
                     assert done.returncode == 0, text
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="mounts need root")
+@pytest.mark.parametrize("mounted", ["data", "data/second disk"])
+def test_a_folder_with_its_own_file_system_is_emptied_and_its_mount_point_stays(tmp_path, mounted):
+    top = tmp_path / "srv"
+    place = top / mounted
+    place.mkdir(parents=True)
+    (top / "data/deep").mkdir()
+    (top / "data/deep/of ours").write_text("x")
+    subprocess.run(["mount", "-t", "tmpfs", "none", place], check=True)
+    try:
+        for name in ("file", ".hidden"):
+            (place / name).write_text("x")
+        part = parts.folders([str(top / "data")], [])
+        check = ["bash", "-ec", part.check]
+        assert subprocess.check_output(check, text=True) != ""
+        for step in part.steps:
+            subprocess.run(["bash", "-ec", step.shell()], check=True, stderr=subprocess.DEVNULL)
+        assert subprocess.check_output(check, text=True) == ""
+        assert place.is_mount()
+        kept = [".hidden", "file"] if "second" in mounted else []
+        assert sorted(path.name for path in place.iterdir()) == kept
+        assert not (top / "data/deep").exists()
+    finally:
+        subprocess.run(["umount", place], check=True)
+    for step in part.steps:
+        subprocess.run(["bash", "-ec", step.shell()], check=True)
+    assert not (top / "data").exists()

@@ -302,20 +302,21 @@ def test_a_mirror_s_login_is_found_under_the_channel_s_host():
 
 
 @pytest.mark.parametrize(
-    ("rows", "drift"),
+    ("pools", "drift"),
     [
-        ("pool gpu|1", False),
-        ("pool gpu|1\npool default_pool|128", False),
-        ("pool gpu|2", True),
-        ("", True),
-        ("pool gpu|1\npool old|3", True),
+        ({"gpu": 1}, False),
+        ({"gpu": 1, "default_pool": 128}, False),
+        ({"gpu": 2}, True),
+        ({}, True),
+        ({"gpu": 1, "old": 3}, True),
     ],
 )
-def test_pools_are_compared(rows, drift):
+def test_pools_are_compared(pools, drift):
     contents = next(r for r in resources(make("[pools]\ngpu = 1\n")) if isinstance(r, Contents))
-    heads = "".join(f"{key}|{value}\n" for key, value in contents.heads.items())
-    users = "".join(f"user {u.username}|{u.role}\n" for u in contents.users)
-    state = contents.parse(heads + users + rows)
+    rows = [{"head": key, "version": value} for key, value in contents.heads.items()]
+    rows += [{"user": u.username, "role": u.role} for u in contents.users]
+    rows += [{"pool": pool, "slots": slots} for pool, slots in pools.items()]
+    state = contents.parse("\n".join(map(json.dumps, rows)))
     assert bool(differences(state, contents.desired)) == drift
     steps = "".join(step.shell() for step in contents.change(state))
     assert "setup_airflow.py" in steps

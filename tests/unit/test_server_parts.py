@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from mlops_server.layout import Layout, lock_hash
 from mlops_server.pippart import requirements
 from mlops_server.smoke import asked_modules
 from mlops_server.store import Model
+from mlops_server.workflows.activation import copy_locks
 
 A, B, C, D = (letter * 12 for letter in "abcd")
 HERE = lockfile.subdir()
@@ -278,3 +280,51 @@ def test_the_command_line_loads_nothing_heavy():
     code += "print(sorted({'rattler', 'yaml', 'asyncio'} & {*sys.modules}))"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout == "[]\n"
+
+
+# --- locks of a release -------------------------------------------------------------------
+
+
+def lock_release(tmp_path: Path, name: str, options: str) -> Path:
+    model = tmp_path / name / "models/churn"
+    model.mkdir(parents=True)
+    (model / "conda-lock.yml").write_text("lock")
+    (model / "environment.yml").write_text("dependencies: []")
+    (model / "model.toml").write_text(options)
+    return tmp_path / name
+
+
+def test_the_same_lock_with_another_model_toml_replaces_it(tmp_path):
+    layout = Layout(tmp_path / "root")
+    (lock,) = copy_locks(layout, lock_release(tmp_path, "a", "")).values()
+    kept = layout.locks / "churn" / lock / "model.toml"
+    assert kept.read_text() == ""
+    copy_locks(layout, lock_release(tmp_path, "b", "gpu = true"))
+    assert kept.read_text() == "gpu = true"
+    (kept.parent / "conda-lock.yml").write_text("another with these digits")
+    with pytest.raises(EnvError, match="holds another lock"):
+        copy_locks(layout, tmp_path / "a")
+    (kept.parent / "conda-lock.yml").write_text("")  # a power cut, before files were synced
+    copy_locks(layout, tmp_path / "a")
+    assert (kept.parent / "conda-lock.yml").read_text() == "lock"
+
+
+def test_locks_are_copied_side_by_side(tmp_path):
+    """`workflows sync` beside the DAG's own build."""
+    layout = Layout(tmp_path / "root")
+    releases = [lock_release(tmp_path, f"r{n}", f"gpu = {n % 2 == 0}".lower()) for n in range(2)]
+    failed: list[BaseException] = []
+
+    def copy(release: Path) -> None:
+        try:
+            for _ in range(20):
+                copy_locks(layout, release)
+        except BaseException as error:
+            failed.append(error)
+
+    threads = [threading.Thread(target=copy, args=[release]) for release in releases]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failed == []

@@ -16,11 +16,12 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from mlops_server import inuse
+from mlops_server import disk, inuse
 from mlops_server.errors import EnvError
 from mlops_server.layout import Layout, lock_hash
+from mlops_server.services import cli, manage
 from mlops_server.services import folder as folders
-from mlops_server.services import manage
+from mlops_server.services import records as records_module
 from mlops_server.services.records import Records, releases
 from mlops_server.store import Model
 
@@ -107,6 +108,9 @@ class Processes:
             child = self.processes.pop(instance)
             child.terminate()
             self.codes.append(child.wait(60))
+
+    def instances(self) -> list[str]:
+        return list(self.sockets)
 
     def active(self, instance: str) -> bool:
         return instance in self.processes and self.processes[instance].poll() is None
@@ -368,13 +372,79 @@ def test_a_new_token_replaces_the_old_one_only_with_the_new_instance(layout, sup
     old = Records(layout).token("churn")
     (folder / "factor").write_text("broken")
     with pytest.raises(EnvError):
-        manage.restart(layout, supervisor, "churn", print, new_token=True)
+        manage.restart(layout, supervisor, "churn", print, fresh_token=True)
     assert request(layout, {"x": 1}, token=old)[0] == 200
     assert Records(layout).token("churn") == old
     (folder / "factor").write_text("1")
-    manage.restart(layout, supervisor, "churn", print, new_token=True)
+    manage.restart(layout, supervisor, "churn", print, fresh_token=True)
     assert request(layout, {"x": 1}, token=old)[0] == 401
     assert request(layout, {"x": 1})[0] == 200
+
+
+class Stopped(BaseException):
+    """Somebody pressed Ctrl-C, or the machine went down."""
+
+
+def stops_at(monkeypatch, number: int) -> None:
+    """The command dies at its n-th effect: a file, a link, or a call of systemd."""
+    left = [number]
+
+    def dying(really):
+        def effect(*given, **named):
+            left[0] -= 1
+            if left[0] < 0:
+                raise Stopped
+            return really(*given, **named)
+
+        return effect
+
+    monkeypatch.setattr(records_module, "write", dying(disk.write))
+    monkeypatch.setattr(records_module, "point", dying(disk.point))
+    for name in ("start", "keep", "retire"):
+        monkeypatch.setattr(Processes, name, dying(getattr(Processes, name)))
+
+
+@pytest.mark.parametrize("at", range(9))
+def test_a_restart_with_a_new_token_that_is_stopped_anywhere_is_whole(
+    layout, supervisor, monkeypatch, at
+):
+    """The token that the file has is the one that the instance in force accepts."""
+    deploy(layout, supervisor, trained(layout, "1", 1))
+    old = Records(layout).token("churn")
+    with monkeypatch.context() as patch:
+        stops_at(patch, at)
+        with suppress(Stopped):
+            manage.restart(layout, supervisor, "churn", print, fresh_token=True)
+    assert request(layout, {"x": 1})[0] == 200
+    token = Records(layout).token("churn")
+    assert request(layout, {"x": 1}, token=old)[0] == (200 if token == old else 401)
+    manage.restart(layout, supervisor, "churn", print)
+    assert request(layout, {"x": 1}, token=token)[0] == 200
+    assert [one["in_force"] for one in cli.listed(layout, supervisor)] == [True]
+    assert [p.name for p in Records(layout).token_path("x").parent.iterdir()] == ["churn"]
+
+
+@pytest.mark.parametrize("at", range(3))
+def test_a_removal_that_is_stopped_anywhere_can_be_seen_and_ended(
+    layout, supervisor, monkeypatch, at
+):
+    deploy(layout, supervisor, trained(layout, "1", 1))
+    records = Records(layout)
+    left = json.loads(records.path("churn.1").read_text()) | {"number": 7}
+    records.path("churn.7").write_text(json.dumps(left))
+    supervisor.start("churn.7")
+    records.path("churn.7").unlink()  # systemd alone knows of it
+    with monkeypatch.context() as patch:
+        stops_at(patch, at)
+        with suppress(Stopped):
+            manage.remove(layout, supervisor, "churn", print)
+    there = {f"churn.{one['number']}" for one in cli.listed(layout, supervisor)}
+    assert set(supervisor.processes) <= there
+    if there:
+        manage.remove(layout, supervisor, "churn", print)
+    assert not supervisor.processes
+    assert cli.listed(layout, supervisor) == []
+    assert not Records(layout).token_path("churn").exists()
 
 
 def test_a_removed_service_leaves_nothing_but_the_model(layout, supervisor):

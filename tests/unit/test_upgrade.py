@@ -3,6 +3,7 @@
 import fcntl
 import json
 import os
+import tarfile
 import threading
 import time
 
@@ -19,7 +20,7 @@ from mlops_install.resources.airflow import Contents
 from mlops_install.roles import stages
 from mlops_server.errors import EnvError
 from mlops_server.layout import Layout
-from mlops_server.upgrade import drain, files, generations, guard, steps, tasks
+from mlops_server.upgrade import drain, files, generations, guard, rollback, steps, tasks
 from mlops_server.upgrade.state import Log, State, Store
 from samples import FACTS
 
@@ -44,9 +45,11 @@ def planned(old: str, new: str, database: str = "whole") -> tuple[Plan, object]:
             for resource in lane.resources:
                 answer = Answer("", ABSENT, "")
                 if old and database == "whole" and isinstance(resource, Contents):
-                    rows = f"alembic_version|{HEADS[old]}\nalembic_version_fab|{FAB}\n"
-                    rows += "user admin|Admin\nuser mlops-verify|Op\n"
-                    answer = Answer(rows, 0, "")
+                    rows = [{"head": "alembic_version", "version": HEADS[old]},
+                            {"head": "alembic_version_fab", "version": FAB},
+                            {"user": "admin", "role": "Admin"},
+                            {"user": "mlops-verify", "role": "Op"}]  # fmt: skip
+                    answer = Answer("\n".join(map(json.dumps, rows)), 0, "")
                 if change := _change(resource, answer):
                     found[resource.name] = change
     plan = Plan(tuple((s.name, _lanes(s, found)) for s in stages(context)), len(found))
@@ -115,6 +118,14 @@ def layout(tmp_path):
     return Layout(tmp_path)
 
 
+def note(layout, kind, *names):
+    """Lines of the journal."""
+    with layout.journal.open("a") as journal:
+        for name in names:
+            line = {"kind": kind, "name": f"/{name}" if "/" in name else name, "was": "none"}
+            journal.write(json.dumps(line | {"at": "2026-11-22T20:17:16Z"}) + "\n")
+
+
 def put(layout, name, text="old", mode=0o640):
     path = layout.root / name
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -124,6 +135,8 @@ def put(layout, name, text="old", mode=0o640):
 
 
 def test_files_come_back_as_they_were(layout):
+    note(layout, "file", "etc/mlops/airflow.cfg", "etc/systemd/system/airflow-api-server@.service")
+    note(layout, "link", "opt/mlops/airflow/current")
     cfg = put(layout, "etc/mlops/airflow.cfg")
     gone = put(layout, "etc/systemd/system/airflow-api-server.service")
     secret = put(layout, "etc/mlops/secrets/fernet_key")
@@ -132,7 +145,7 @@ def test_files_come_back_as_they_were(layout):
     current.parent.mkdir(parents=True)
     current.symlink_to("old")
     archive = layout.root / "files.tar"
-    files.save(layout.root, archive)
+    files.save(layout, archive)
     assert archive.stat().st_mode & 0o777 == 0o600
 
     put(layout, "etc/mlops/airflow.cfg", "new", 0o644)
@@ -145,7 +158,7 @@ def test_files_come_back_as_they_were(layout):
     current.symlink_to("new")
     secret.write_text("kept")
     code.write_text("kept")
-    changed = files.restore(layout.root, archive)
+    changed = files.restore(layout, archive)
     assert len(changed) == 5
     assert (cfg.read_text(), cfg.stat().st_mode & 0o777) == ("old", 0o640)
     assert gone.read_text() == "old"
@@ -153,10 +166,70 @@ def test_files_come_back_as_they_were(layout):
     assert not new.exists()
     assert not wanted.is_symlink()
     assert (secret.read_text(), code.read_text()) == ("kept", "kept")
-    assert files.restore(layout.root, archive) == []
+    assert files.restore(layout, archive) == []
+
+
+def test_a_later_rollback_touches_only_what_the_journal_names(layout):
+    """Weeks later a team has files of its own in nginx's and systemd's folders."""
+    ours = ("etc/nginx/sites-available/mlops.conf", "etc/systemd/system/airflow-triggerer.service")
+    system = "etc/systemd/system"
+    note(layout, "file", *ours, f"{system}/airflow-scheduler@.service", "etc/nginx/new.conf")
+    note(layout, "directory", "etc/nginx", "etc/mlops")
+    note(layout, "tree", "opt/mlops/lib/airflow_config")
+    note(layout, "unit", "airflow-triggerer.service", "airflow-scheduler@1.service")
+    archive = layout.root / "files.tar"
+    for name in (*ours, f"{system}/airflow-scheduler@.service"):
+        put(layout, name)
+    old = put(layout, "opt/mlops/lib/airflow_config/a.py")
+    # As earlier installers saved: what is in these folders, whosever it is.
+    theirs = put(layout, "etc/nginx/nginx.conf", "of the package")
+    with tarfile.open(archive, "w") as tar:
+        for path in (*(layout.root / name for name in ours), old, theirs):
+            tar.add(path, str(path.relative_to(layout.root)))
+        scheduler = layout.root / f"{system}/airflow-scheduler@.service"
+        tar.add(scheduler, f"{system}/airflow-scheduler@.service")
+    theirs.write_text("changed by the team")
+    team = [
+        put(layout, name, "the team's")
+        for name in (
+            "etc/nginx/conf.d/limits.conf", "etc/nginx/sites-enabled/wiki", "etc/mlops/notes.txt",
+            f"{system}/airflow-exporter.service", f"{system}/mlops-report.timer",
+            f"{system}/airflow-scheduler@.service.d/memory.conf", "opt/mlops/bin/helper",
+        )
+    ]  # fmt: skip
+    wants = layout.root / f"{system}/multi-user.target.wants"
+    wants.mkdir()
+    for unit in ("airflow-exporter.service", "airflow-scheduler@3.service"):
+        (wants / unit).symlink_to("..")
+    came = [put(layout, "etc/nginx/new.conf"), put(layout, "opt/mlops/lib/airflow_config/b.py")]
+    put(layout, ours[0], "new")
+    changed = files.restore(layout, archive, later=True)
+    assert sorted(changed) == sorted(
+        [ours[0], f"{system}/multi-user.target.wants/airflow-scheduler@3.service",
+         *(str(path.relative_to(layout.root)) for path in came)]
+    )  # fmt: skip
+    assert {path.read_text() for path in team} == {"the team's"}
+    assert (wants / "airflow-exporter.service").is_symlink()
+    assert theirs.read_text() == "changed by the team"
+    saved = layout.root / "saved.tar"
+    files.save(layout, saved)
+    with tarfile.open(saved) as tar:
+        assert tar.getnames() == sorted(
+            [*ours, f"{system}/airflow-scheduler@.service", "opt/mlops/lib/airflow_config/a.py"]
+        )
+
+
+def test_without_a_journal_no_file_is_touched(layout):
+    cfg = put(layout, "etc/mlops/airflow.cfg")
+    with pytest.raises(EnvError, match=r"journal\.jsonl is missing"):
+        files.save(layout, layout.root / "files.tar")
+    assert cfg.exists()
 
 
 def test_a_later_rollback_spares_what_lives_on(layout):
+    note(layout, "file", "etc/mlops/tls/certificate.pem", "etc/mlops/connections.json")
+    note(layout, "file", "etc/mlops/airflow.cfg", "etc/mlops/variables.json")
+    note(layout, "link", "srv/mlops/workflows/current")
     stay = ("etc/mlops/tls/certificate.pem", "etc/mlops/connections.json")
     for name in stay:
         put(layout, name)
@@ -164,14 +237,14 @@ def test_a_later_rollback_spares_what_lives_on(layout):
     link.parent.mkdir(parents=True)
     link.symlink_to("releases/old")
     cfg, archive = put(layout, "etc/mlops/airflow.cfg"), layout.root / "files.tar"
-    files.save(layout.root, archive)
+    files.save(layout, archive)
     link.unlink()
     link.symlink_to("releases/new")
     for name in (*stay, "etc/mlops/airflow.cfg", "etc/mlops/variables.json"):
         put(layout, name, "new")
-    assert files.restore(layout.root, archive, later=True) == ["etc/mlops/airflow.cfg"]
+    assert files.restore(layout, archive, later=True) == ["etc/mlops/airflow.cfg"]
     assert (cfg.read_text(), os.readlink(link)) == ("old", "releases/new")
-    assert len(files.restore(layout.root, archive)) == 4, "in the upgrade itself all goes back"
+    assert len(files.restore(layout, archive)) == 4, "in the upgrade itself all goes back"
 
 
 # --- state and guard ----------------------------------------------------------------------
@@ -279,9 +352,10 @@ def switch(layout, name):
 def test_generations_that_nothing_goes_back_to_are_removed(layout):
     previous, said = Store(layout).previous, []
     previous.mkdir(parents=True)
+    note(layout, "link", "opt/mlops/airflow/current")
     first, second, third = (generation(layout, name) for name in "abc")
     switch(layout, "b")
-    files.save(layout.root, previous / "files.tar")
+    files.save(layout, previous / "files.tar")
     switch(layout, "c")
     generations.clean(layout, said.append)
     assert said == [f"removed {first}, which nothing goes back to"]
@@ -314,3 +388,32 @@ def test_after_a_rolling_upgrade_the_one_before_stays(layout, monkeypatch):
 @pytest.mark.parametrize(("seconds", "text"), [(7, "7 s"), (61, "1 min 1 s"), (7260, "2 h 1 min")])
 def test_spans_are_for_people(seconds, text):
     assert tasks.span(seconds) == text
+
+
+# --- bounds -------------------------------------------------------------------------------
+
+
+def test_of_what_rollbacks_replaced_the_two_latest_stay(layout):
+    for day in range(4):
+        for end in ("dump", "tar"):
+            path = put(
+                layout, f"var/lib/mlops/upgrade/airflow-3.2.{day}-2026030{day}T000000Z.{end}"
+            )
+            os.utime(path, (day, day))
+    kept = put(layout, "var/lib/mlops/upgrade/airflow-3.1.8-20250101T000000Z.dump")
+    os.utime(kept, (0, 0))
+    rollback._forget_older(kept)
+    assert {path.name for path in kept.parent.iterdir()} == {
+        "airflow-3.1.8-20250101T000000Z.dump", "airflow-3.2.3-20260303T000000Z.dump",
+        "airflow-3.2.3-20260303T000000Z.tar",
+    }  # fmt: skip
+
+
+def test_a_long_log_makes_room_when_an_upgrade_begins(layout, monkeypatch):
+    monkeypatch.setattr(drain, "LOG_BYTES", 10)
+    assert drain._log_size(layout.upgrade_log) == 0
+    put(layout, "var/log/mlops/upgrade.log", "short")
+    assert drain._log_size(layout.upgrade_log) == 5
+    put(layout, "var/log/mlops/upgrade.log", "longer than that")
+    assert drain._log_size(layout.upgrade_log) == 0
+    assert layout.upgrade_log.with_name("upgrade.log.1").read_text() == "longer than that"

@@ -6,11 +6,14 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from mlops_server import database
+from mlops_install.resources.airflow import Contents, ContentsState, User
+from mlops_install.sql import SOCKET
+from mlops_server import database, rights, sql
 from mlops_server.errors import EnvError
 from mlops_server.layout import Layout
-from mlops_server.upgrade import back, drain, steps, tasks
+from mlops_server.upgrade import back, drain, services, steps, tasks
 from mlops_server.upgrade.state import State, Store
+from mlops_server.workflows import known
 
 TOOLS = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
 SCHEMA = """\
@@ -18,6 +21,8 @@ create table dag (dag_id text primary key, is_paused boolean not null);
 create table dag_run (id serial primary key, dag_id text);
 create table task_instance (dag_id text, run_id text, task_id text, map_index int, try_number int,
   state text, start_date timestamptz, queued_dttm timestamptz);
+create table job (id serial primary key, job_type text, hostname text, state text,
+  latest_heartbeat timestamptz);
 create table log (id serial primary key, event text);
 insert into dag values ('mlops_canary', false), ('mine', false), ('it''s', false), ('off', true);
 insert into dag_run (dag_id) values ('mine');
@@ -53,6 +58,7 @@ def store(cluster, tmp_path):
     database.create(database.NAME)
     database.psql(SCHEMA, database.NAME)
     (tmp_path / "var/lib/mlops/upgrade").mkdir(parents=True)
+    (tmp_path / "var/lib/mlops/journal.jsonl").touch()
     return Store(Layout(tmp_path))
 
 
@@ -89,7 +95,7 @@ def test_tasks_at_work_are_told(store):
 def test_a_dump_is_proved_in_a_second_database(store):
     said = []
     steps.save(store, said.append)
-    assert "all 6 tables and sequences are alike" in said[1]
+    assert "all 8 tables and sequences are alike" in said[1]
     assert database.exists(steps.BEFORE)
     dumped = database.dump(store.dump)
     database.drop(steps.BEFORE)
@@ -128,3 +134,136 @@ def test_too_little_room_is_told_before_anything_is_paused(store, monkeypatch):
         drain.drain(store.layout, drain.Wish("3.3.2", 1), lambda _: None)
     assert tasks.unpaused() == ["it's", "mine"]
     assert store.load() is None
+
+
+def test_who_was_started_shows_life_whatever_the_clock_says(store, monkeypatch):
+    """Rows of before count no more, however fresh; rows of now count, however old they look."""
+    monkeypatch.setattr(services, "answers", lambda: True)
+    row = "insert into job values (default, '{}', '{}', 'running', {})"
+    kinds = (
+        ("SchedulerJob", "scheduler-1.localhost"),
+        ("DagProcessorJob", "x"),
+        ("TriggererJob", "x"),
+    )
+    for kind, host in kinds:
+        database.psql(row.format(kind, host, "now() + interval '1 day'"), database.NAME)
+    last = services.last_job()
+    units = ["airflow-scheduler@1.service"]
+    assert services.wait(units, last, 0.1) == "DagProcessorJob, TriggererJob, scheduler-1"
+    for kind, host in kinds:
+        database.psql(row.format(kind, host, "now() - interval '1 day'"), database.NAME)
+    assert services.wait(units, last, 0.1) == ""
+
+
+ODD = 'a|b\\u2028c\nend of answer\n["x", 1, 2]\n\'"; drop table dag; --'
+"""What a user of Airflow may call things: no line of it may pass for another row."""
+
+
+def test_rows_are_read_whatever_the_names_are(store):
+    quoted = sql.literal(ODD)
+    database.psql(f"insert into dag values ({quoted}, false)", database.NAME)
+    assert tasks.unpaused() == sorted([ODD, "it's", "mine"])
+    tasks.set_paused([ODD], paused=True)
+    assert tasks.unpaused() == ["it's", "mine"]
+    (row,) = sql.rows(f"select {quoted} as name, 1 as n", database.NAME)
+    assert row == {"name": ODD, "n": 1}
+
+
+def test_tables_with_odd_names_neither_run_sql_nor_hide_each_other(store):
+    """They belong to tasks, who may call them anything; a name once went into SQL as it was."""
+    names = ("alembic_version|a", "alembic_version|b", "alembic_version_x\"; drop table dag; --",
+             "alembic_version\nend of answer")  # fmt: skip
+    for number, name in enumerate(names):
+        table = '"' + name.replace('"', '""') + '"'
+        database.psql(f"create table {table} (version_num text)", database.NAME)
+        database.psql(f"insert into {table} values ('v{number}')", database.NAME)
+    database.psql("create table alembic_version_other (a text)", database.NAME)
+    assert database.heads() == {name: f"v{n}" for n, name in enumerate(names)}
+    dumped = database.dump(store.dump)
+    assert {f"public.{name}" for name in names} < dumped.keys()
+    database.load(store.dump, steps.BEFORE)
+    assert database.differences(dumped, database.fingerprint(steps.BEFORE)) == []
+    assert tasks.unpaused() == ["it's", "mine"]
+
+
+def test_a_release_with_many_long_paths_is_shown_to_the_dag_processor(store, monkeypatch):
+    """More than fits on a command line."""
+    database.psql(
+        "create table dag_priority_parsing_request (id text primary key, bundle_name text,"
+        " relative_fileloc text)", database.NAME
+    )  # fmt: skip
+    monkeypatch.setattr(
+        sql, "as_user", lambda user, *words: ["runuser", "-u", "postgres", "--", *words]
+    )
+    release = store.layout.releases / "0123456789ab"
+    folder = release / "dags" / ("d" * 250) / ("it's" * 60) / ("e" * 240)
+    folder.mkdir(parents=True)
+    for number in range(known.MOST):
+        (folder / f"{'f' * 200}{number}.py").write_text("import airflow; dag")
+    known.show_soon(release)
+    count = (
+        "select count(*) as n from dag_priority_parsing_request where relative_fileloc ~ 'it''s'"
+    )
+    assert sql.rows(count, database.NAME) == [{"n": known.MOST}]
+
+
+def test_rights_and_settings_of_a_database_come_back_with_it(store):
+    """They are in no dump."""
+    name = 'a "report|er'
+    role = '"' + name.replace('"', '""') + '"'
+    database.psql(f"create role {role}")
+    database.psql(
+        f"grant connect on database airflow to {role} with grant option;\n"
+        "alter database airflow set statement_timeout = '5min';\n"
+        'alter database airflow set search_path = "$user", public, "odd, name";\n'
+        f"alter role {role} in database airflow set \"my.setting\" = 'it''s; drop';\n"
+        "alter database airflow connection limit 90;\n"
+        "comment on database airflow is 'two\nlines'"
+    )
+    before = rights.read(database.NAME)
+    assert len(before) == 6
+    steps.save(store, lambda _: None)
+    back.swap()
+    assert rights.read(database.NAME) == before
+    assert rights.give(database.NAME, [["grant", "nobody there", "CONNECT", False]]) == [
+        "nobody there"
+    ]
+    database.drop(database.NAME)
+    database.psql(f"drop role {role}")
+
+
+AIRFLOW = """\
+create table alembic_version (version_num text);
+create table alembic_version_fab (version_num text);
+create table ab_user (id int, username text, active boolean);
+create table ab_role (id int, name text);
+create table ab_user_role (id int, user_id int, role_id int);
+create table slot_pool (pool text, slots int, description text);
+insert into alembic_version values ('a1'); insert into alembic_version_fab values ('b2');
+insert into ab_role values (1, 'Admin'), (2, 'Op');
+insert into ab_user values (1, 'admin', true), (2, 'mlops-verify', true), (3, 'auth0|5f7c', true);
+insert into ab_user values (4, E'a\\nb|c\\u2028d', true);
+insert into ab_user_role values (1, 1, 1), (2, 2, 2), (3, 3, 1), (4, 4, 1);
+insert into slot_pool values ('gpu|big', 3, 'mine'), (E'x\\ny', 4, 'made by mlops-install');
+"""
+
+
+def test_the_plan_reads_a_database_with_odd_users_and_pools(store):
+    """By the very script that goes to a server."""
+    users = (User("admin", "Admin", "a@x", "p"), User("mlops-verify", "Op", "v@x", "q"))
+    heads = {"alembic_version": "a1", "alembic_version_fab": "b2"}
+    contents = Contents("/python", "/setup", heads, users, {"gpu|big": 3})
+    socket = f"{os.environ['PGHOST']}/.s.PGSQL.5432"
+
+    def probed() -> "subprocess.CompletedProcess[str]":
+        script = contents.probe().replace(SOCKET, socket)
+        return subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False)
+
+    assert contents.parse(probed().stdout) is None
+    database.psql(AIRFLOW, database.NAME)
+    answer = probed()
+    assert answer.returncode == 0, answer.stderr
+    found = contents.parse(answer.stdout)
+    assert found == ContentsState(
+        heads, {"admin": "Admin", "mlops-verify": "Op"}, {"gpu|big": 3, "x\ny": 4}
+    )

@@ -1,5 +1,7 @@
 """The installer's part of an upgrade on this machine; a script stands for the server's part."""
 
+import subprocess
+
 import pytest
 from mlops_install import engine, runlock, upgrading
 from mlops_install.errors import ApplyError
@@ -71,7 +73,7 @@ def test_a_step_that_fails_says_why(server):
     (server / "answers").write_text("printf 'mlops: no room\\nfix: make some\\n' >&2; exit 1\n")
     with pytest.raises(ApplyError, match=r"^no room$") as error:
         steps().must("begin")
-    assert error.value.detail == "fix: make some"
+    assert (error.value.detail, error.value.fix) == ("", "make some")
 
 
 def test_the_reason_goes_to_the_server(server):
@@ -98,3 +100,26 @@ def test_no_step_begins_when_the_run_lock_went_to_somebody_else(server):
     with pytest.raises(ApplyError, match="the run lock was lost to the guard of an upgrade"):
         ours.must("commit")
     assert words(server) == ["commit"]
+
+
+def test_what_grows_with_each_run_is_cut(tmp_path):
+    log, history = tmp_path / "install.log", tmp_path / "state/history.jsonl"
+    given = {"run": tmp_path / "run", "who": "me", "lease": 1, "wait": 1, "run_id": "me",
+             "log": log, "log_bytes": 100, "most": 20}  # fmt: skip
+    script = runlock.SCRIPT.format(**given).replace("/var/lib/mlops", str(history.parent))
+
+    def run() -> str:
+        words = ["bash", "-c", script]
+        done = subprocess.run(words, input="done x\n", capture_output=True, text=True, check=True)
+        assert done.stderr == ""
+        return done.stdout.strip()
+
+    assert run() == "mine"
+    log.write_text("a" * 101)
+    history.write_text("".join(f"{n}\n" for n in range(21)))
+    assert run() == "mine me"
+    assert history.read_text().split() == [*map(str, range(11, 21)), "x"]
+    assert not log.exists()
+    assert log.with_name("install.log.1").read_text() == "a" * 101
+    run()
+    assert log.with_name("install.log.1").exists()

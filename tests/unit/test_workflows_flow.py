@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 from mlops_server.cli import main
-from mlops_server.layout import lock_hash
+from mlops_server.layout import METADATA, lock_hash
 from mlops_server.store import held
-from mlops_server.workflows import gate, state
+from mlops_server.workflows import activation, gate, state
 from upstream import Server, Upstream, model
 
 GOOD = {"dags/a.py": "a = 1\n"}
@@ -378,3 +378,23 @@ def _quiet(server: Server) -> None:
         os.dup2(nowhere.fileno(), 2)
     main(["workflows", "sync"], server.layout, None)
     os._exit(0)
+
+
+def test_releases_to_go_back_to_are_in_order_whatever_the_clock_said(server):
+    """The clock was years ahead for the first, and behind for the last."""
+    names = [f"{n:x}" * 12 for n in range(1, 6)]
+    for name in names[:4]:
+        folder = server.layout.releases / name
+        folder.mkdir(parents=True)
+        (folder / METADATA).write_text(json.dumps({"commit": name + "0" * 28}))
+    given = server.layout.releases / names[4]
+    given.mkdir()
+    os.utime(given, (1_767_225_600,) * 2)  # of 2026, by `apply`
+    times = ("2031-01-01", "2026-03-01", "2025-01-01", "1970-01-01")
+    history = [
+        {"commit": name + "0" * 28, "at": f"{at}T00:00:00Z", "rollback": False}
+        for name, at in zip(names, times, strict=False)
+    ]
+    found = activation.kept(server.layout, state.State(history=history))
+    in_order = [path.name for path in found if path != given]
+    assert in_order == [names[3], names[2], names[1], names[0]]

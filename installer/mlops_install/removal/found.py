@@ -1,6 +1,7 @@
 """What there is to take off: the journal, and what stands in its way. One round trip."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from mlops_install.errors import HostError, PreflightError
 from mlops_install.host import Host
@@ -8,7 +9,7 @@ from mlops_install.journal import FILE, STATE, Entry, parse
 from mlops_install.probe import Answer, ask
 from mlops_install.removal.packages import QUERY, Package, read_packages
 from mlops_install.resource import ABSENT
-from mlops_install.resources.postgres import ask_sql
+from mlops_install.sql import ask_sql, rows
 
 UPGRADE = f"{STATE}/upgrade/state.json"
 DROPPING = f"{STATE}/made/postgres-half-made"  # as resources/postgres.py calls it
@@ -18,7 +19,7 @@ find /etc/systemd/system -type l -printf '%f\\n'
 """
 TASKS = """\
 select dag_id || '.' || task_id || ' of ' || run_id || ', since '
-  || to_char(start_date at time zone 'UTC', 'YYYY-MM-DD HH24:MI') || ' UTC'
+  || coalesce(to_char(start_date at time zone 'UTC', 'YYYY-MM-DD HH24:MI'), '?') || ' UTC' as task
   from task_instance where state = 'running' order by start_date
 """
 # A cluster that we are making or dropping need not answer.
@@ -38,7 +39,7 @@ find /etc/nginx ! -type d ! -path '*/sites-enabled/default' ! -path '*/modules-e
   ! -name '*.mlops-new' -print0 | LC_ALL=C xargs -0 -r dpkg -S 2>&1 >/dev/null |
   sed -n 's/^dpkg-query: no path found matching pattern //p'
 true"""
-DATABASES = "select datname || '|' || pg_get_userbyid(datdba) from pg_database"
+DATABASES = "select datname as name, pg_get_userbyid(datdba) as owner from pg_database"
 
 
 @dataclass(frozen=True)
@@ -87,13 +88,12 @@ def find(host: Host) -> Found:
             f"an upgrade has not come to its end: {UPGRADE} says so",
             fix="run `mlops-install apply` first, which ends it or goes back",
         )
-    rows = (line.partition("|") for line in _lines(databases))
     return Found(
         entries=parse("\n".join(_lines(journal))),
         packages=read_packages("\n".join(_lines(packages, must=True))),
         units=tuple(sorted(set(_lines(units)))),
-        running=_lines(tasks),
-        databases={name: owner for name, _, owner in rows},
+        running=tuple(row["task"] for row in _rows(tasks)),
+        databases={row["name"]: row["owner"] for row in _rows(databases)},
         silent=not databases.text and _at_rest(_lines(clusters)),
         installed=installed.code == 0,
         state=state.code == 0,
@@ -105,6 +105,10 @@ def find(host: Host) -> Found:
 def _at_rest(lines: tuple[str, ...]) -> bool:
     """Whether there are clusters, and none is being made or dropped."""
     return bool(lines) and all(line.endswith("/pg_control") for line in lines)
+
+
+def _rows(answer: Answer) -> list[dict[str, Any]]:
+    return rows(answer.text) if answer.code == 0 else []
 
 
 def _lines(answer: Answer, *, must: bool = False) -> tuple[str, ...]:

@@ -10,11 +10,13 @@ from dataclasses import dataclass, field
 from mlops_install.digest import digest
 from mlops_install.engine import RUN_DIR
 from mlops_install.journal import FILE, ORIGINALS, STATE, Entry
+from mlops_install.removal import mounts
+from mlops_install.removal.dump import DUMP
 from mlops_install.removal.found import DROPPING, TOPS, is_ours
 from mlops_install.resource import ABSENT, Put, Resource, Run, Step
 from mlops_install.resources.certificates import TRUSTED
-from mlops_install.resources.postgres import SOCKET
 from mlops_install.shell import here, sh
+from mlops_install.sql import SOCKET
 
 BACKUPS = f"{STATE}/backups"
 LOGS = "/var/log/mlops"
@@ -29,27 +31,14 @@ while kill -0 $pid 2>/dev/null; do
 done
 wait $pid || true
 """
-DUMP = """\
-there=$(for db in {databases}; do
-  {psql} -c "select datname from pg_database where datname = '$db'"; done)
-if [ -n "$there" ]; then (
-  umask 077; new={backups}/uninstall.new
-  rm -rf $new; mkdir -p $new
-  for db in $there; do
-    runuser -u postgres -- pg_dump -Fc "$db" > "$new/$db.dump"
-    pg_restore -f /dev/null "$new/$db.dump"
-  done
-  [ ! -d /etc/mlops ] || cp -a /etc/mlops $new/etc
-  sync -f $new
-  mv -T $new {backups}/uninstall-$(date -u +%Y%m%dT%H%M%SZ)
-); fi
-"""
 PSQL = "runuser -u postgres -- psql -XAtq -v ON_ERROR_STOP=1 -d postgres"
 RESTORE = """\
 while IFS= read -r path; do
   [ -e "{originals}$path" ] || [ -L "{originals}$path" ] || continue
   rm -rf "$path.mlops-new"; mkdir -p "${{path%/*}}"
-  cp -aT "{originals}$path" "$path.mlops-new"; mv -fT "$path.mlops-new" "$path"
+  cp -aT "{originals}$path" "$path.mlops-new"
+  [ -L "$path.mlops-new" ] || sync "$path.mlops-new"
+  mv -fT "$path.mlops-new" "$path"; sync "${{path%/*}}"
   rm -f "{originals}$path"
 done < <({paths})
 """
@@ -237,16 +226,18 @@ def folders(trees: Sequence[str], directories: Sequence[str]) -> Part:
     deep = sorted(directories, key=lambda path: (-path.count("/"), path))
     shared = [path for path in directories if not is_ours(path)]
     check = (
-        'while IFS= read -r p; do [ ! -e "$p" ] || echo "$p"\n'
+        f'{mounts.SHELL}\nwhile IFS= read -r p; do left "$p"\n'
         f"done < <({_lines([p for p in (*trees, *directories) if p not in shared])})\n"
         'while IFS= read -r p; do [ ! -e "$p" ] || [ -n "$(ls -A "$p")" ] || echo "$p"\n'
         f"done < <({_lines(shared)})"
     )
     steps = (
-        Run('while IFS= read -r p; do rm -rf --one-file-system "$p" "$p.mlops-new" "$p.mlops-old"\n'
+        Run(f'{mounts.SHELL}\nwhile IFS= read -r p; do\n'
+            '  away "$p"; rm -rf --one-file-system "$p.mlops-new" "$p.mlops-old"\n'
             f"done < <({_lines(trees)})", title="rm -rf " + sh(*trees)),
-        Run('while IFS= read -r p; do\n  case $p in\n'
-            f'    {"|".join(f"{top}|{top}/*" for top in TOPS)}) [ ! -e "$p" ] || rmdir "$p" ;;\n'
+        Run(f'{mounts.SHELL}\nwhile IFS= read -r p; do\n  case $p in\n'
+            f'    {"|".join(f"{top}|{top}/*" for top in TOPS)})\n'
+            '      [ ! -e "$p" ] || [ -n "$(mounts "$p")" ] || rmdir "$p" ;;\n'
             '    *) [ ! -e "$p" ] || rmdir --ignore-fail-on-non-empty "$p" ;;\n  esac\n'
             f"done < <({_lines(deep)})", title="rmdir " + sh(*deep)),
     )  # fmt: skip
@@ -301,13 +292,18 @@ def state(journal: str, *, keep: bool) -> Part:
         last = f"[ -e {STATE}/backups ] || [ ! -e {STATE} ] || echo {STATE}"
         last += f"\n[ ! -e {FILE} ] || echo {FILE}"
     else:
-        end, last = Run(f"rm -rf {STATE}"), f"[ ! -e {STATE} ] || echo {STATE}"
+        empty = f'if [ -n "$(mounts {STATE})" ]; then away {STATE}; else\nrm -rf {STATE}\nfi'
+        end, last = Run(f"{mounts.SHELL}\n{empty}", f"rm -rf {STATE}"), f"left {STATE}"
     steps = (
         Run(f"{inside} -exec rm -rf {{}} +", title=f"empty {STATE}"),
-        Run(f"rm -rf {LOGS} {RUN_DIR} /run/mlops", title=f"rm -rf {LOGS} {RUN_DIR} /run/mlops"),
+        Run(
+            f"{mounts.SHELL}\naway {LOGS}; rm -rf {RUN_DIR} /run/mlops",
+            title=f"rm -rf {LOGS} {RUN_DIR} /run/mlops",
+        ),
         end,
     )
-    return Part("state and logs", f"[ ! -e {LOGS} ] || echo {LOGS}\n{inside}\n{last}", steps)
+    check = f"{mounts.SHELL}\nleft {LOGS}\n{inside}\n{last}"
+    return Part("state and logs", check, steps)
 
 
 def _lines(paths: Sequence[str]) -> str:

@@ -1,12 +1,12 @@
 """Airflow's database contents, and whether Airflow answers."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from mlops_install.resource import ABSENT, Resource, Run, Step
-from mlops_install.resources.postgres import CLIENT, ask_sql
 from mlops_install.shell import as_user, here, sh
+from mlops_install.sql import CLIENT, literal, rows, sql
 
 ANSWERED = "/var/lib/mlops/answered"  # not in /run: a reboot leaves nothing to do
 MARK = "made by mlops-install"
@@ -14,12 +14,15 @@ STATE_SQL = """\
 select to_regclass('public.alembic_version_fab') is not null
    and to_regclass('public.ab_user_role') is not null as there \\gset
 \\if :there
-select 'alembic_version', version_num from alembic_version;
-select 'alembic_version_fab', version_num from alembic_version_fab;
-select 'user ' || u.username, r.name from ab_user u
+select row_to_json(q) from (
+  select 'alembic_version' as head, version_num as version from alembic_version) q;
+select row_to_json(q) from (
+  select 'alembic_version_fab' as head, version_num as version from alembic_version_fab) q;
+select row_to_json(q) from (select u.username as user, r.name as role from ab_user u
   join ab_user_role ur on ur.user_id = u.id join ab_role r on r.id = ur.role_id
-  where u.active;
-select 'pool ' || pool, slots from slot_pool where description = '{MARK}' or pool in ({pools});
+  where u.active and u.username in ({users}) order by ur.id) q;
+select row_to_json(q) from (
+  select pool, slots from slot_pool where description = '{MARK}' or pool in ({pools})) q;
 \\endif
 """
 
@@ -67,18 +70,22 @@ class Contents(Resource[ContentsState]):
 
     def probe(self) -> str:
         psql = as_user("postgres", "psql", "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1")
-        query = STATE_SQL.format(MARK=MARK, pools=", ".join(f"'{p}'" for p in (*self.pools, "")))
+        query = STATE_SQL.format(
+            MARK=MARK,
+            pools=_list(self.pools),
+            users=_list(user.username for user in self.users),
+        )
         absent = f"{{ [ $? = 2 ] && exit {ABSENT}; }}"
         return f"{CLIENT}{psql} -d airflow <<'SQL' || {absent}\n{query}SQL"
 
     def parse(self, answer: str) -> ContentsState | None:
-        rows = [line.split("|") for line in answer.splitlines() if "|" in line]
-        if not rows:
+        found = rows(answer)
+        if not found:
             return None
         ours = {user.username for user in self.users}
-        heads = {key: value for key, value in rows if key in self.heads}
-        users = {k.removeprefix("user "): v for k, v in rows if k.removeprefix("user ") in ours}
-        pools = {k.removeprefix("pool "): int(v) for k, v in rows if k.startswith("pool ")}
+        heads = {r["head"]: r["version"] for r in found if r.get("head") in self.heads}
+        users = {r["user"]: r["role"] for r in found if r.get("user") in ours}
+        pools = {r["pool"]: r["slots"] for r in found if "pool" in r}
         if "default_pool" not in self.pools:
             pools.pop("default_pool", None)  # Airflow's own: it keeps the slots it has
         return ContentsState(heads, users, pools)
@@ -109,6 +116,11 @@ class Contents(Resource[ContentsState]):
             title="airflow db migrate; permissions; users and pools "
             + ", ".join((*(user.username for user in self.users), *self.pools)),
         )
+
+
+def _list(texts: Iterable[str]) -> str:
+    """For `in (...)`, which may not be empty."""
+    return ", ".join(literal(text) for text in (*texts, ""))
 
 
 @dataclass(frozen=True)
@@ -146,10 +158,12 @@ class Answers(Resource[AnswersState]):
         return AnswersState("200", tuple(sorted(self.components)), self.inputs)
 
     def probe(self) -> str:
-        heartbeats = ask_sql(
-            "select distinct coalesce(nullif(job_type, 'SchedulerJob'),"
-            " split_part(hostname, '.', 1)) from job where state = 'running'"
-            " and latest_heartbeat > now() - interval '45 seconds' order by 1",
+        # Read by the shell too, so these are bare lines; only names that we know can be among them.
+        heartbeats = sql(
+            "select distinct name from (select coalesce(nullif(job_type, 'SchedulerJob'),"
+            " split_part(hostname, '.', 1)) as name from job where state = 'running'"
+            " and latest_heartbeat > now() - interval '45 seconds') q"
+            f" where name in ({_list(self.components)}) order by 1",
             database="airflow",
         )
         url = sh(f"{self.base_url}/api/v2/version")
@@ -159,7 +173,7 @@ class Answers(Resource[AnswersState]):
             "curl --noproxy '*' -ksS -m 15 -o /dev/null -w '%{http_code}\\n' --connect-to "
             f"::127.0.0.1: {url} || echo 000\n"
             f"cat {ANSWERED} 2>/dev/null || echo none\n"
-            f"(\n{heartbeats}\n); true"
+            f"(\n{CLIENT}{heartbeats}\n); true"
         )
 
     def parse(self, answer: str) -> AnswersState:

@@ -11,7 +11,7 @@ from mlops_install.entries import At, by_path, script
 from mlops_install.resource import ABSENT, Made, Put, Resource, Run, Step
 from mlops_install.resources.file import File, FileState
 from mlops_install.resources.systemd import STAMPS
-from mlops_install.shell import sh
+from mlops_install.shell import in_place, sh
 
 COMMON_NAME = 64
 """So long may the name in a subject be; the URL's name is in subjectAltName."""
@@ -154,8 +154,8 @@ class SelfSigned(Resource[CertificateState]):
             f'said=$(umask 077; {ask} 2>&1) || {{ echo "$said"; exit 1; }}\n'
             f"chmod 0644 {sh(self.certificate + '.new')}\n"
             f"rm -f {STAMPS}/{self.service}.inputs\n"
-            f"mv -fT {sh(self.key + '.new', self.key)}\n"
-            f"mv -fT {sh(self.certificate + '.new', self.certificate)}\n"
+            f"{in_place(self.key + '.new', self.key)}\n"
+            f"{in_place(self.certificate + '.new', self.certificate)}\n"
             f"systemctl try-reload-or-restart {self.service} || true",
             title=f"openssl req -x509 -subj {subject} -out {self.certificate}",
         )

@@ -83,7 +83,7 @@ LEFT_BEHIND = "\n".join(f"[ -e {p} ] || [ -L {p} ] || note file {p}" for p in MA
 # What a run that was killed began is noted by the next one; one that fails notes it at its end, so
 # that accounts which people make before the next run are not taken for the packages'.
 ACCOUNTS = f"""\
-[ -e {BEFORE} ] || {{ {LIST} > {BEFORE}.new; mv -fT {BEFORE}.new {BEFORE}; }}
+[ -e {BEFORE} ] || {{ {LIST} > {BEFORE}.new; sync {BEFORE}.new; mv -fT {BEFORE}.new {BEFORE}; }}
 note_accounts() {{
   [ -e {BEFORE} ] || return 0
   comm -13 {BEFORE} <({LIST}) | while read -r kind name; do

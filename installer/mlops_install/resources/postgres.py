@@ -4,32 +4,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from mlops_install.resource import ABSENT, Made, Resource, Run, Step
-from mlops_install.shell import as_user, sh
+from mlops_install.shell import sh
+from mlops_install.sql import ask_sql, rows, sql
 
-SOCKET = "/run/postgresql/.s.PGSQL.5432"
-# Debian's psql is a wrapper in Perl that finds a version; starting it takes longer than to ask.
-CLIENT = f"""\
-for bin in /usr/lib/postgresql/*/bin; do [ ! -x "$bin/psql" ] || PATH=$bin:$PATH; done
-command -v psql >/dev/null && [ -S {SOCKET} ] || exit {ABSENT}
-"""
 MARK = "mlops-install"
 """Comment by which a role is known to be ours."""
-
-
-def sql(*statements: str, user: str = "postgres", database: str = "postgres") -> str:
-    """A psql command that runs the statements and prints bare values, `|` between columns."""
-    words = [word for statement in statements for word in ("-c", statement)]
-    base = ("psql", "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-d", database)
-    return as_user(user, *base, *words)
-
-
-def ask_sql(query: str, user: str = "postgres", database: str = "postgres") -> str:
-    """A probe: absent while there is no server, or when the query has no row."""
-    return (
-        f"{CLIENT}"
-        f"rows=$({sql(query, user=user, database=database)}) || exit\n"
-        f'[ -n "$rows" ] || exit {ABSENT}\nprintf "%s\\n" "$rows"'
-    )
 
 
 @dataclass(frozen=True)
@@ -113,13 +92,12 @@ class Settings(Resource[SettingsState]):
 
     def probe(self) -> str:
         return ask_sql(
-            "select coalesce(current_setting('mlops.inputs', true), ''),"
-            " bool_or(pending_restart) from pg_settings"
+            "select coalesce(current_setting('mlops.inputs', true), '') as inputs,"
+            " bool_or(pending_restart) as restart_pending from pg_settings"
         )
 
     def parse(self, answer: str) -> SettingsState:
-        inputs, pending = answer.strip().split("|")
-        return SettingsState(inputs, pending == "t")
+        return SettingsState(**rows(answer)[0])
 
     def change(self, current: SettingsState | None) -> Iterator[Step]:
         unit = f"postgresql@{self.version}-main"
@@ -158,15 +136,14 @@ class Role(Resource[RoleState]):
 
     def probe(self) -> str:
         return ask_sql(
-            "select rolcanlogin, rolsuper, rolcreatedb, rolcreaterole,"
-            " coalesce(shobj_description(oid, 'pg_authid'), '')"
+            "select rolcanlogin as login, rolsuper as superuser, rolcreatedb as create_db,"
+            " rolcreaterole as create_role, coalesce(shobj_description(oid, 'pg_authid'), '')"
+            " as mark"
             f" from pg_roles where rolname = '{self.role}'"
         )
 
     def parse(self, answer: str) -> RoleState:
-        *flags, mark = answer.strip().split("|")
-        login, superuser, create_db, create_role = (flag == "t" for flag in flags)
-        return RoleState(login, superuser, create_db, create_role, mark)
+        return RoleState(**rows(answer)[0])
 
     def makes(self) -> tuple[Made, ...]:
         return (Made("role", self.role),)
@@ -216,14 +193,13 @@ class Database(Resource[DatabaseState]):
 
     def probe(self) -> str:
         return ask_sql(
-            "select pg_get_userbyid(datdba), pg_encoding_to_char(encoding),"
-            " has_database_privilege('public', oid, 'connect')"
+            "select pg_get_userbyid(datdba) as owner, pg_encoding_to_char(encoding) as encoding,"
+            " has_database_privilege('public', oid, 'connect') as open"
             f" from pg_database where datname = '{self.database}'"
         )
 
     def parse(self, answer: str) -> DatabaseState:
-        owner, encoding, is_open = answer.strip().split("|")
-        return DatabaseState(owner, encoding, is_open == "t")
+        return DatabaseState(**rows(answer)[0])
 
     def makes(self) -> tuple[Made, ...]:
         return (Made("database", self.database),)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from mlops_install.entries import At, entry
 from mlops_install.resource import Made, Resource, Run, Step
 from mlops_install.resources.file import Access, access
-from mlops_install.shell import sh
+from mlops_install.shell import in_place, sh
 
 MADE = "/var/lib/mlops/made"
 
@@ -51,6 +51,8 @@ class Secret(Resource[Access]):
             f"  echo restore it from a backup, or remove {record} to have a new one made.\n"
             "  exit 1\nfi\n"
             f"(umask 077; ({self.command}) > {new})\ntest -s {new}\n"
-            f"mv -fT {new} {sh(self.path)}\n"
+            # On the disk before it has its name, and its name before the record: a power cut must
+            # leave no empty secret, and no record of one that is not there.
+            f"{in_place(self.path + '.mlops-new', self.path)}\n"
             f"mkdir -p {MADE}; touch {record}"
         )

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from mlops_install.resource import ABSENT, Resource, Run, Step
-from mlops_install.resources.postgres import CLIENT, sql
 from mlops_install.shell import as_user, here
+from mlops_install.sql import CLIENT, sql
 
 ANY = "select exists (select from pg_tables where schemaname = 'public')"
 

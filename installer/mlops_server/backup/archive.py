@@ -24,7 +24,7 @@ def create(layout: Layout, kind: str, say: Say) -> Path:
         if kind == "timer" and upgrading(layout):
             raise EnvError("an upgrade is under way", fix="`mlops-install apply` ends it")
         path = make(layout, kind, say)
-        prune(layout, say)
+        prune(layout, say, spared=path.name)
     return path
 
 
@@ -68,7 +68,8 @@ def _prove(layout: Layout, config: Config, fresh: Path, manifest: parts.Manifest
     if config.seal != "age" and _open(layout, fresh, config.seal) != manifest:
         raise EnvError("the backup reads back as another one", fix="look at the disk")
     about = {key: manifest[key] for key in BRIEF}
-    return about | {"size": fresh.stat().st_size, "sha256": folder.sha256(fresh)}
+    sha256, number = folder.sha256(fresh), folder.next_number(layout)
+    return about | {"size": fresh.stat().st_size, "sha256": sha256, "number": number}
 
 
 def proof(kind: str) -> str:
@@ -98,9 +99,10 @@ def check(layout: Layout, one: folder.Archive) -> str:
     return ""
 
 
-def prune(layout: Layout, say: Say) -> None:
-    """Remove the backups that are more than wanted."""
+def prune(layout: Layout, say: Say, spared: str = "") -> None:
+    """Remove the backups that are more than wanted; never the one that was just made."""
     keep = configs.read(layout).keep
-    for one in folder.doomed(folder.archives(layout), keep, datetime.now(UTC)):
+    found = folder.doomed(folder.archives(layout), keep, datetime.now(UTC))
+    for one in (one for one in found if one.name != spared):
         folder.remove(layout.backups / one.name)
         say(f"removed {one.name}")

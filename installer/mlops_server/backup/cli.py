@@ -25,6 +25,8 @@ HELP = {
     "note": "the name, size and digest of one",
     "receive": "take an archive on stdin",
 }
+LONG = ("databases", "parts", "rights")
+"""What of a manifest is not for people."""
 COLUMNS = ("backup", "kind", "airflow", "DAG runs", "size", "state")
 
 
@@ -123,7 +125,7 @@ def _unpack(options: argparse.Namespace, layout: Layout, user: str | None) -> No
     os.umask(0o077)
     secret = b"" if sys.stdin.isatty() else sys.stdin.buffer.read()
     manifest = restore.unpack(layout, options.name, secret, _say)
-    brief = {key: value for key, value in manifest.items() if key not in ("databases", "parts")}
+    brief = {key: value for key, value in manifest.items() if key not in LONG}
     print(json.dumps(brief))
 
 
@@ -174,6 +176,7 @@ def _receive(options: argparse.Namespace, layout: Layout, user: str | None) -> N
             raise EnvError("the archive did not arrive whole", fix="send it again")
         made = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
         note = {"size": options.size, "sha256": options.sha256, "uploaded": made}
+        note["number"] = folder.next_number(layout)
         folder.publish(fresh, path, note)
     finally:
         fresh.unlink(missing_ok=True)

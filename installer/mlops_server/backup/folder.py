@@ -7,7 +7,6 @@
 
 import hashlib
 import json
-import os
 import re
 import shutil
 from collections.abc import Iterator, Sequence
@@ -17,6 +16,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from mlops_server.disk import sync, write
 from mlops_server.errors import EnvError
 from mlops_server.layout import Layout
 from mlops_server.store import held
@@ -34,7 +34,11 @@ BLOCK = 1 << 20
 
 @dataclass(frozen=True)
 class Archive:
-    """One backup. `seal`: age, gpg or empty; `good`: it has a note, and the size that it tells."""
+    """One backup. `seal`: age, gpg or empty; `good`: it has a note, and the size that it tells.
+
+    `order` grows with each that is made here or brought here, whatever the clock says; those
+    without a number are older than those with one.
+    """
 
     name: str
     made: datetime
@@ -43,6 +47,12 @@ class Archive:
     size: int
     good: bool
     note: dict[str, Any]
+
+    @property
+    def order(self) -> tuple[int, str]:
+        """What the backups are sorted by."""
+        number = self.note.get("number")
+        return (number if isinstance(number, int) else 0, self.name)
 
 
 def name(made: datetime, kind: str, seal: str) -> str:
@@ -54,7 +64,12 @@ def archives(layout: Layout) -> list[Archive]:
     """Every backup, the newest first."""
     found = layout.backups.iterdir() if layout.backups.is_dir() else ()
     read = [_read(path, match) for path in found if (match := NAME.fullmatch(path.name))]
-    return sorted(read, key=lambda one: one.name, reverse=True)
+    return sorted(read, key=lambda one: one.order, reverse=True)
+
+
+def next_number(layout: Layout) -> int:
+    """The number of the next backup."""
+    return max((one.order[0] for one in archives(layout)), default=0) + 1
 
 
 def _read(path: Path, match: re.Match[str]) -> Archive:
@@ -64,6 +79,7 @@ def _read(path: Path, match: re.Match[str]) -> Archive:
         note = json.loads(note_path(path).read_bytes())
     except (OSError, ValueError):
         note = {}
+    note = note if isinstance(note, dict) else {}
     good = note.get("size") == size
     return Archive(path.name, made, match[2], match[3] or "", size, good, note)
 
@@ -94,16 +110,25 @@ def doomed(found: Sequence[Archive], keep: int, now: datetime) -> list[Archive]:
 
     The newest good one never goes.
     """
-    newest = sorted(found, key=lambda one: one.name, reverse=True)
+    newest = sorted(found, key=lambda one: one.order, reverse=True)
     good = [one for one in newest if one.good]
     kept = [one for one in good if one.kind in REGULAR][:keep]
-    oldest = kept[-1].name if len(kept) == keep else ""
+    oldest = kept[-1] if len(kept) == keep else None
     return [
         one
         for one in newest
         if one not in good[:1]
-        and (one.name < oldest if one.kind in REGULAR else now - one.made > SPARED)
+        and (_older(one, oldest) if one.kind in REGULAR else now - one.made > SPARED)
     ]
+
+
+def _older(one: Archive, other: Archive | None) -> bool:
+    """By number; by name where one has none, such as what somebody copied here."""
+    if other is None:
+        return False
+    if one.order[0] and other.order[0]:
+        return one.order < other.order
+    return one.name < other.name
 
 
 def remove(path: Path) -> None:
@@ -114,23 +139,10 @@ def remove(path: Path) -> None:
 
 def publish(fresh: Path, path: Path, note: dict[str, Any]) -> None:
     """Give a finished archive its name. It and its note are on the disk when this returns."""
-    place = note_path(path)
-    with open(os.open(place, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-        file.write(json.dumps(note) + "\n")
-        file.flush()
-        os.fsync(file.fileno())
-    flush(fresh)
+    write(note_path(path), (json.dumps(note) + "\n").encode())
+    sync(fresh)
     fresh.rename(path)
-    flush(path.parent)
-
-
-def flush(path: Path) -> None:
-    """Have a file, or the names in a folder, on the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    sync(path.parent)
 
 
 def sha256(path: Path) -> str:
@@ -155,17 +167,22 @@ def locked(layout: Layout) -> Iterator[None]:
 def tidy(layout: Layout, now: datetime) -> None:
     """Remove what killed commands left: half archives, parts in plain text, notes of nothing."""
     shutil.rmtree(work(layout), ignore_errors=True)
-    if stage(layout).is_dir() and not (stage(layout) / "switch.json").exists():
-        age = now - datetime.fromtimestamp(stage(layout).stat().st_mtime, UTC)
-        if age > FORGOTTEN:
-            shutil.rmtree(stage(layout))
+    unpacked = stage(layout)
+    begun = (unpacked / "switch.json").exists()
+    if unpacked.is_dir() and not begun and _age(unpacked, now) > FORGOTTEN:
+        shutil.rmtree(unpacked)
     for path in layout.backups.glob("*.new"):
-        age = now - datetime.fromtimestamp(path.stat().st_mtime, UTC)
-        if "-uploaded." not in path.name or age > FORGOTTEN:  # an upload takes no lock
+        # An upload takes no lock.
+        if "-uploaded." not in path.name or _age(path, now) > FORGOTTEN:
             path.unlink()
     for path in layout.backups.glob("*.json"):
         if not path.with_suffix("").exists():
             path.unlink()
+
+
+def _age(path: Path, now: datetime) -> timedelta:
+    """Since the last change; a file of the future is as far from now, or it would stay for ever."""
+    return abs(now - datetime.fromtimestamp(path.stat().st_mtime, UTC))
 
 
 def work(layout: Layout) -> Path:

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
 
-from mlops_server import database
+from mlops_server import database, rights
 from mlops_server.backup import folder
 from mlops_server.backup.config import Config
 from mlops_server.errors import EnvError
@@ -39,7 +39,8 @@ MARGIN = 64 << 20
 
 Manifest = dict[str, Any]
 """format, made, host, kind, airflow, generation, heads, release, services, data, and
-databases: name -> fingerprint; parts: name -> size, sha256; counts: what -> number."""
+databases: name -> fingerprint; rights: name -> rights and settings; parts: name -> size, sha256;
+counts: what -> number."""
 
 
 def make(layout: Layout, work: Path, config: Config, about: Manifest, say: Say) -> Manifest:
@@ -62,6 +63,7 @@ def make(layout: Layout, work: Path, config: Config, about: Manifest, say: Say) 
         "heads": heads,
         "data": (work / DATA).exists(),
         "databases": prints,
+        "rights": {name: rights.read(name) for name in names},
         "counts": counts(prints.get("airflow", {})),
         "parts": {p.name: {"size": p.stat().st_size, "sha256": folder.sha256(p)} for p in found},
     }  # fmt: skip
@@ -111,7 +113,8 @@ def files(layout: Layout) -> list[str]:
 def room(layout: Layout, names: list[str], config: Config) -> None:
     """Whether there is room: the parts and the archive here, a copy in PostgreSQL's folder."""
     sizes = [database.size(name) for name in names]
-    here = sum(sizes) + MARGIN + (2 * _weight(layout.data) if config.data else 0)
+    data = 2 * _weight(layout.data) if config.data else 0
+    here = sum(sizes) + MARGIN + data
     postgres = layout.root / "var/lib/postgresql"
     needs = {layout.backups: here, postgres: max(sizes, default=0) + MARGIN}
     if layout.backups.stat().st_dev == postgres.stat().st_dev:
@@ -120,11 +123,16 @@ def room(layout: Layout, names: list[str], config: Config) -> None:
         at = os.statvfs(path)
         if (free := at.f_bavail * at.f_frsize) < need:
             words = f"{free >> 20} MiB are free at {path}, a backup may need {need >> 20}"
-            raise EnvError(words, fix="make room there, or keep fewer backups")
+            more = f", {data >> 20} of them for {layout.data}" if data else ""
+            less = ", or set data = false in [backup]" if data else ""
+            fix = f"make room there, or keep fewer backups{less}"
+            raise EnvError(f"{words}{more}", fix=fix)
 
 
 def _weight(path: Path) -> int:
-    done = subprocess.run(["du", "-sb", str(path)], capture_output=True, text=True, check=False)
+    """Bytes on the disk: holes of sparse files, which may be terabytes, take no room in a tar."""
+    words = ["du", "--summarize", "--block-size=1", str(path)]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
     return int(done.stdout.split()[0]) if done.stdout else 0
 
 

@@ -6,6 +6,7 @@ Needs the network; what cannot be built or deployed is said, and nothing else fa
 import json
 import os
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +21,18 @@ Say = Callable[[str], None]
 
 def rebuild(layout: Layout, user: str | None, say: Say) -> int:
     """Build and deploy what is missing; 2 when something could not be."""
-    problems = [*environments(layout, user, say), *services(layout, say)]
+    problems = [*_data(layout), *environments(layout, user, say), *services(layout, say)]
     for problem in problems:
         say(problem)
     restore.discard(layout)
     return 2 if problems else 0
+
+
+def _data(layout: Layout) -> Iterator[str]:
+    """What `restore` could not bring back of the data folder."""
+    with suppress(FileNotFoundError):
+        missing = (folder.stage(layout) / restore.MISSING).read_text()
+        yield f"{missing}; restore the same backup again"
 
 
 def environments(layout: Layout, user: str | None, say: Say) -> Iterator[str]:

@@ -3,8 +3,10 @@
 unpack    the archive, decrypted and read to its end        services run
 restore   dumps into databases beside, compared             services run
           services stop, the present state becomes a backup
+          every file's place is rehearsed
           switch.json is written: from here on it only goes forward
           files put back, databases renamed in one transaction
+          missing files of the data folder come back, as far as they can
 rebuild   environments and models in service
 """
 
@@ -17,13 +19,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from mlops_server import database
-from mlops_server.backup import archive, folder, parts, putback, seal, units
+from mlops_server import database, disk, rights
+from mlops_server.backup import archive, data, folder, parts, putback, seal, units
+from mlops_server.backup.rehearsal import rehearse
 from mlops_server.errors import EnvError
 from mlops_server.layout import Layout
 
 Say = Callable[[str], None]
 DRAIN = 60
+MISSING = "data.missing"
+"""In the stage: what kept files of the data folder away, for `rebuild` to count."""
 
 
 def unpack(layout: Layout, name: str, secret: bytes, say: Say) -> parts.Manifest:
@@ -70,6 +75,7 @@ def restore(layout: Layout, say: Say, *, save: bool = True, drain: int = DRAIN) 
         try:
             _load(stage, manifest, say)
             _extract(stage / parts.FILES, stage / "files")
+            rehearse(layout, stage / "files")
             running = units.running()
             say("stopping Airflow")
             units.stop(drain, say)
@@ -77,6 +83,7 @@ def restore(layout: Layout, say: Say, *, save: bool = True, drain: int = DRAIN) 
                 os.utime(stage)  # or it counts as forgotten
                 say("the present state becomes a backup")
                 archive.make(layout, "restore", say)
+                rehearse(layout, stage / "files")  # that backup took room
         except BaseException:
             try:
                 units.start(running)
@@ -115,10 +122,18 @@ def _load(stage: Path, manifest: parts.Manifest, say: Say) -> None:
         if dump.exists():
             database.drop(_aside(name))
             parts.compare(dump, _aside(name), name, wanted)
+            _give(name, manifest, say)
             dump.unlink()
             say(f"database {name}: loaded aside, as it was when the backup was made")
         elif not database.exists(_aside(name)):
             raise EnvError("what was unpacked is not whole", fix="`mlops backup unpack NAME` again")
+
+
+def _give(name: str, manifest: parts.Manifest, say: Say) -> None:
+    """Rights and settings as in the backup; those of the present one where it has none of them."""
+    there = manifest.get("rights", {}).get(name)
+    for role in rights.give(_aside(name), rights.read(name) if there is None else there):
+        say(f"database {name}: there is no role {role}, which had rights or settings in it")
 
 
 def _extract(source: Path, target: Path) -> None:
@@ -140,16 +155,18 @@ def resume(layout: Layout, say: Say) -> bool:
     found: dict[str, Any] = json.loads(order.read_bytes())
     if units.running():  # the machine started anew meanwhile
         units.stop(DRAIN, say)
-    putback.files(layout, stage / "files")
-    _swap(list(manifest["databases"]))
+    try:
+        _switch(layout, stage, manifest)
+    except OSError as error:
+        raise EnvError(
+            f"the restore is half way, and Airflow is down: {error.filename}: {error.strerror}",
+            fix="mend that, then `mlops backup resume` goes on",
+        ) from error
     if manifest["data"]:
-        putback.data(layout, stage / parts.DATA)
-    putback.services_aside(layout, stage)
-    for name in manifest["databases"]:
-        database.drop(_before(name))
+        _data(layout, stage, say)
     os.sync()
     order.unlink()
-    folder.flush(stage)
+    disk.sync(stage)
     shutil.rmtree(stage / "files")
     for path in (stage / parts.MANIFEST, *stage.glob("*.tar.gz")):
         path.unlink()
@@ -157,6 +174,23 @@ def resume(layout: Layout, say: Say) -> bool:
     _start(layout, manifest, found["units"], say)
     units.reload_proxy()
     return True
+
+
+def _switch(layout: Layout, stage: Path, manifest: parts.Manifest) -> None:
+    putback.files(layout, stage / "files")
+    _swap(list(manifest["databases"]))
+    putback.services_aside(layout, stage)
+    for name in manifest["databases"]:
+        database.drop(_before(name))
+
+
+def _data(layout: Layout, stage: Path, say: Say) -> None:
+    """Not part of the switch: a data folder that is full or odd keeps nothing down."""
+    try:
+        data.restore(layout, stage / parts.DATA)
+    except EnvError as error:
+        say(f"{error.message}; {error.fix}")
+        disk.write(stage / MISSING, error.message.encode())
 
 
 def _swap(names: list[str]) -> None:
@@ -179,10 +213,5 @@ def _start(layout: Layout, manifest: parts.Manifest, names: list[str], say: Say)
 
 
 def _write(path: Path, value: dict[str, Any]) -> None:
-    fresh = path.with_name(f"{path.name}.new")
-    with fresh.open("w") as file:
-        file.write(json.dumps(value | {"at": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"}))
-        file.flush()
-        os.fsync(file.fileno())
-    fresh.rename(path)
-    folder.flush(path.parent)
+    about = value | {"at": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"}
+    disk.write(path, json.dumps(about).encode())

@@ -30,7 +30,8 @@ def parse(data: bytes, where: str) -> dict[str, Any]:
     """
     try:
         found = yaml.load(data, Loader=Loader)  # noqa: S506 - the C twin of the safe loader
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        json.dumps(found, sort_keys=True, default=str)  # a lock's digest is made of it
+    except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
         raise ProjectError(f"{where} is not YAML", detail=str(error), fix="correct it") from error
     if not isinstance(found, dict):
         raise ProjectError(f"{where} is not an environment", fix="it needs channels, dependencies")

@@ -38,7 +38,7 @@ def head(lock: bytes) -> Head:
         metadata: dict[str, Any] = found["metadata"]
         channels = tuple(channel["url"] for channel in metadata["channels"])
         platforms = tuple(metadata["platforms"])
-    except (yaml.YAMLError, TypeError, KeyError) as error:
+    except (yaml.YAMLError, TypeError, KeyError, RecursionError) as error:
         raise ValueError("it does not start as a conda-lock.yml does") from error
     cuda = stamp[2] if stamp and stamp[2] != "none" else None
     return Head(stamp[1] if stamp else "", cuda, channels, platforms)

@@ -4,10 +4,13 @@ import argparse
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mlops_server.errors import EnvError
 from mlops_server.layout import Layout
+
+if TYPE_CHECKING:
+    from mlops_server.services.systemd import Supervisor
 
 HELP = {
     "deploy": "put a trained model into service; the one before serves until this one is healthy",
@@ -60,7 +63,7 @@ def _restart(options: argparse.Namespace, layout: Layout, user: str | None) -> N
     from mlops_server.services import manage
     from mlops_server.services.systemd import Systemd
 
-    manage.restart(layout, Systemd(), options.service, _say, new_token=options.new_token)
+    manage.restart(layout, Systemd(), options.service, _say, fresh_token=options.new_token)
 
 
 def _remove(options: argparse.Namespace, layout: Layout, user: str | None) -> None:
@@ -72,29 +75,49 @@ def _remove(options: argparse.Namespace, layout: Layout, user: str | None) -> No
 
 def _list(options: argparse.Namespace, layout: Layout, user: str | None) -> None:
     from mlops_server import overview
-    from mlops_server.services.records import Records
     from mlops_server.services.systemd import Systemd
 
-    records = Records(layout)
-    found = [records.read(str(records.current(name))) for name in records.names()]
-    runs = {one.instance: Systemd().active(one.instance) for one in found}
+    found = listed(layout, Systemd())
     if options.json:
-        _say(json.dumps([asdict(one) | {"runs": runs[one.instance]} for one in found], indent=1))
+        _say(json.dumps(found, indent=1))
         return
-    yes = {name: "yes" if running else "no" for name, running in runs.items()}
     rows: list[tuple[str, ...]] = [
         (
-            one.service,
-            one.instance,
-            yes[one.instance],
-            one.model,
-            one.lock,
-            Path(one.release).name,
-            one.folder,
+            one["service"],
+            f"{one['service']}.{one['number']}",
+            ("yes" if one["runs"] else "no") + ("" if one["in_force"] else ", left over"),
+            one.get("model", "?"),
+            one.get("lock", "?"),
+            Path(one.get("release", "?")).name,
+            one.get("folder", "?"),
         )
         for one in found
     ]
     _say("\n".join(overview.table(COLUMNS, rows)))
+    for name in sorted({one["service"] for one in found if not one["in_force"]}):
+        _say(f"{name}: what is left over goes with the next deploy, or with `remove {name}`")
+
+
+def listed(layout: Layout, supervisor: "Supervisor") -> list[dict[str, Any]]:
+    """Every instance that is there, in force or left by a command that was stopped half way."""
+    from mlops_server.services import manage
+    from mlops_server.services.records import INSTANCE, Records
+
+    records = Records(layout)
+    known = {path.stem for path in records.folder.glob("*.json")} | set(supervisor.instances())
+    parts = [match for one in known if (match := INSTANCE.fullmatch(one))]
+    found = []
+    for name in sorted({match[1] for match in parts} | set(records.names())):
+        for instance in manage.instances(records, supervisor, name):
+            there = records.path(instance).exists()
+            about = asdict(records.read(instance)) if there else {}
+            number = int(instance.rpartition(".")[2])
+            state = {
+                "runs": supervisor.active(instance),
+                "in_force": records.current(name) == instance,
+            }
+            found.append({"service": name, "number": number} | about | state)
+    return found
 
 
 def _show(options: argparse.Namespace, layout: Layout, user: str | None) -> None:

@@ -12,13 +12,15 @@ from typing import Any
 from mlops_server.errors import EnvError
 from mlops_server.layout import MODEL_NAME, Layout, lock_hash
 from mlops_server.services import folder as folders
-from mlops_server.services.records import Record, Records, token_digest
+from mlops_server.services.records import INSTANCE, Record, Records, new_token, token_digest
 from mlops_server.services.systemd import Supervisor
 from mlops_server.store import Model
 
 Say = Callable[[str], None]
 THREADS = 4
 PATIENCE = 30.0
+MOST = 1 << 20
+"""Bytes of an answer of GET /health, which runs in the model's environment."""
 
 
 def deploy(
@@ -46,49 +48,54 @@ def deploy(
             folder=str(real),
             digest=folders.digest(real),
             threads=threads,
-            token_sha256=token_digest(records.token(name)),
+            token_sha256="",
             deployed_at="",
         )
-        _switch(records, supervisor, record, say)
+        _switch(records, supervisor, record, records.token(name), say)
 
 
 def restart(
-    layout: Layout, supervisor: Supervisor, name: str, say: Say, *, new_token: bool = False
+    layout: Layout, supervisor: Supervisor, name: str, say: Say, *, fresh_token: bool = False
 ) -> None:
     """The same again in a new instance; nothing is dropped. Raises `EnvError`."""
     records = Records(layout)
     with records.held(name):
         current = records.read(in_force(records, name))
-        before = records.token(name)
-        token = records.token(name, fresh=new_token)
-        try:
-            _switch(records, supervisor, replace(current, token_sha256=token_digest(token)), say)
-        except EnvError:
-            records.set_token(name, before)
-            raise
+        token = new_token() if fresh_token else records.token(name)
+        _switch(records, supervisor, current, token, say)
 
 
 def remove(layout: Layout, supervisor: Supervisor, name: str, say: Say) -> None:
     """Take a service off; the folder with the model stays. Raises `EnvError`."""
     records = Records(layout)
     with records.held(name):
-        in_force(records, name)
-        records.link(name).unlink()
+        if not instances(records, supervisor, name):
+            in_force(records, name)
+        records.link(name).unlink(missing_ok=True)
         _retire_others(records, supervisor, name, say)
         records.token_path(name).unlink(missing_ok=True)
 
 
-def ask(records: Records, instance: str) -> dict[str, Any]:
+def instances(records: Records, supervisor: Supervisor, name: str) -> list[str]:
+    """Every instance of a service that is there: that has a record, or that systemd knows."""
+    known = (INSTANCE.fullmatch(instance) for instance in supervisor.instances())
+    running = {match[0] for match in known if match and match[1] == name}
+    return sorted(
+        running | set(records.instances(name)), key=lambda one: int(one.rpartition(".")[2])
+    )
+
+
+def ask(records: Records, instance: str, token: str = "") -> dict[str, Any]:
     """What GET /health of an instance answers. Raises `EnvError`."""
     connection = http.client.HTTPConnection("localhost", timeout=PATIENCE)
-    token = records.token(instance.rpartition(".")[0])
+    token = token or records.token(instance.rpartition(".")[0])
     try:
         connection.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         connection.sock.settimeout(PATIENCE)
         connection.sock.connect(str(records.socket(instance)))
         connection.request("GET", "/health", headers={"Authorization": f"Bearer {token}"})
         reply = connection.getresponse()
-        found: dict[str, Any] = json.loads(reply.read())
+        found: dict[str, Any] = json.loads(reply.read(MOST))
     except (OSError, http.client.HTTPException, ValueError) as error:
         raise EnvError(f"{instance} does not answer: {error}") from error
     finally:
@@ -98,17 +105,21 @@ def ask(records: Records, instance: str) -> dict[str, Any]:
     return found
 
 
-def _switch(records: Records, supervisor: Supervisor, wanted: Record, say: Say) -> None:
+def _switch(records: Records, supervisor: Supervisor, wanted: Record, token: str, say: Say) -> None:
     """Start an instance beside the one in force, ask it, switch, and only then stop the other."""
     name = wanted.service
+    records.settle_token(name)
     _retire_others(records, supervisor, name, say)  # left by a deployment that was killed
     number = max((int(i.rpartition(".")[2]) for i in records.instances(name)), default=0) + 1
     now = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
-    record = replace(wanted, number=number, deployed_at=now)
+    digest = token_digest(token)
+    record = replace(wanted, number=number, deployed_at=now, token_sha256=digest)
     records.write(record)
     try:
+        if token != records.token(name):
+            records.set_token(record.instance, token)
         supervisor.start(record.instance)
-        if ask(records, record.instance)["number"] != number:
+        if ask(records, record.instance, token)["number"] != number:
             raise EnvError(f"another instance answers for {record.instance}")
         supervisor.keep(record.instance)
     except BaseException as error:
@@ -117,6 +128,7 @@ def _switch(records: Records, supervisor: Supervisor, wanted: Record, say: Say) 
             raise _unchanged(error, records.current(name)) from error
         raise
     records.switch(record.instance)
+    records.settle_token(name)
     say(f"{name}: {record.instance} serves {record.folder} ({record.digest})")
     _retire_others(records, supervisor, name, say)
 
@@ -128,7 +140,7 @@ def _unchanged(error: EnvError, current: str | None) -> EnvError:
 
 def _retire_others(records: Records, supervisor: Supervisor, name: str, say: Say) -> None:
     """Stop every instance but the one in force."""
-    for instance in records.instances(name):
+    for instance in instances(records, supervisor, name):
         if instance != records.current(name):
             _retire(records, supervisor, instance)
             say(f"{name}: {instance} stopped")
@@ -137,7 +149,8 @@ def _retire_others(records: Records, supervisor: Supervisor, name: str, say: Say
 def _retire(records: Records, supervisor: Supervisor, instance: str) -> None:
     """The record goes last: as long as it is there, the next deployment tries again."""
     supervisor.retire(instance)
-    records.path(instance).unlink()
+    records.token_path(instance).unlink(missing_ok=True)
+    records.path(instance).unlink(missing_ok=True)
 
 
 def in_force(records: Records, name: str) -> str:

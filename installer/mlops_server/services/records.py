@@ -4,6 +4,7 @@
 /etc/mlops/services/<name>.sock            link to the socket of the instance in force
 /run/mlops/models/<name>.<number>.sock     the sockets
 /etc/mlops/secrets/services/<name>         the token that clients send
+/etc/mlops/secrets/services/<name>.<number>  a new one, until it has taken its place
 """
 
 import hashlib
@@ -16,9 +17,10 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from mlops_server.disk import point, write
 from mlops_server.errors import EnvError
 from mlops_server.layout import Layout
-from mlops_server.store import held, point
+from mlops_server.store import held
 
 NAME = re.compile(r"[a-z][a-z0-9_-]{0,39}")
 INSTANCE = re.compile(rf"({NAME.pattern})\.([1-9][0-9]{{0,8}})")
@@ -104,7 +106,7 @@ class Records:
     def write(self, record: Record) -> None:
         """Write a record as one step."""
         data = json.dumps(asdict(record), indent=1) + "\n"
-        _write(self.path(record.instance), data.encode(), 0o644)
+        write(self.path(record.instance), data.encode(), 0o644)
 
     def switch(self, instance: str) -> None:
         """From this moment new requests go to this instance."""
@@ -124,17 +126,42 @@ class Records:
         """Where the token is, for root only."""
         return self.layout.root / "etc/mlops/secrets/services" / name
 
-    def token(self, name: str, *, fresh: bool = False) -> str:
+    def token(self, name: str) -> str:
         """The token of a service, made when there is none."""
-        if fresh or not self.token_path(name).exists():
-            self.set_token(name, secrets.token_urlsafe(32))
+        if own := self._own_token(name):
+            return own
+        if not self.token_path(name).exists():
+            self.set_token(name, new_token())
         return self.token_path(name).read_text().strip()
+
+    def _own_token(self, name: str) -> str:
+        """The token that came with the instance in force, until it has become the service's.
+
+        A new token lies beside the old one under the name of its instance. So the one switch of
+        the link changes both, and nobody who stops us in between leaves a token without a server.
+        """
+        current = self.current(name)
+        if current is None or not self.token_path(current).exists():
+            return ""
+        token = self.token_path(current).read_text().strip()
+        return token if token_digest(token) == self.read(current).token_sha256 else ""
+
+    def settle_token(self, name: str) -> None:
+        """The token of the instance in force becomes the service's."""
+        if own := self._own_token(name):
+            self.set_token(name, own)
+            self.token_path(str(self.current(name))).unlink()
 
     def set_token(self, name: str, token: str) -> None:
         """Write the token of a service."""
         path = self.token_path(name)
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _write(path, f"{token}\n".encode(), 0o600)
+        write(path, f"{token}\n".encode())
+
+
+def new_token() -> str:
+    """A token that nobody can guess."""
+    return secrets.token_urlsafe(32)
 
 
 def releases(layout: Layout) -> set[Path]:
@@ -145,16 +172,3 @@ def releases(layout: Layout) -> set[Path]:
 def token_digest(token: str) -> str:
     """What a record says about a token: it is random, so its digest gives nothing away."""
     return hashlib.sha256(token.encode()).hexdigest()
-
-
-def _write(path: Path, data: bytes, mode: int) -> None:
-    """Write a file beside its place, safe on disk, and rename it."""
-    fresh = path.with_name(f".{path.name}.new")
-    fresh.unlink(missing_ok=True)
-    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-    with open(descriptor, "wb") as file:
-        os.fchmod(descriptor, mode)
-        file.write(data)
-        file.flush()
-        os.fsync(descriptor)
-    fresh.replace(path)

@@ -23,6 +23,9 @@ class Supervisor(Protocol):
     def active(self, instance: str) -> bool:
         """Whether it runs."""
 
+    def instances(self) -> list[str]:
+        """The instances of all services that it knows, whether or not they have a record."""
+
 
 class Systemd:
     """The units mlops-model@<instance>.socket and .service."""
@@ -48,6 +51,12 @@ class Systemd:
     def active(self, instance: str) -> bool:
         """Whether the service runs."""
         return not _run("systemctl", "is-active", f"mlops-model@{instance}.service").returncode
+
+    def instances(self) -> list[str]:
+        """The instances whose socket or service is loaded."""
+        words = ("list-units", "--all", "--plain", "--no-legend", "mlops-model@*")
+        units = [line.split()[0] for line in _run("systemctl", *words).stdout.split("\n") if line]
+        return sorted({unit.partition("@")[2].rpartition(".")[0] for unit in units})
 
     def _lines(self, instance: str) -> str:
         unit = f"mlops-model@{instance}.service"

@@ -3,8 +3,6 @@
 Every step may be broken off anywhere, and repeated.
 """
 
-import time
-
 from mlops_server import database
 from mlops_server.upgrade import files, services, tasks
 from mlops_server.upgrade.state import Say, State, Store
@@ -54,7 +52,7 @@ def undo(store: Store, state: State, say: Say, *, boot: bool) -> None:
         swap()
         say("the database is the one that was saved")
         later = state.files.startswith(PREVIOUS)
-        changed = files.restore(store.layout.root, store.folder / state.files, later=later)
+        changed = files.restore(store.layout, store.folder / state.files, later=later)
         say(f"{len(changed)} files are as they were saved")
         # At boot systemd has read the units already, and starts Airflow from what it read.
         services.systemctl("daemon-reload")
@@ -76,9 +74,9 @@ def swap() -> None:
 
 def start(store: Store, state: State, say: Say) -> None:
     """Start what ran before, wait until it answers, and let DAGs run again."""
-    since = time.time()
+    last = services.last_job()
     services.start(state.units, say)
-    left = services.wait(state.units, since, PATIENCE)
+    left = services.wait(state.units, last, PATIENCE)
     tasks.set_paused(state.paused, paused=False)
     message = f"Airflow {state.old} runs again, with the database and files from before"
     if left:

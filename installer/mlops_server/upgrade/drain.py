@@ -2,7 +2,9 @@
 
 import re
 import time
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 from mlops_server import database
 from mlops_server.errors import EnvError
@@ -17,6 +19,8 @@ STEADY = 2
 """How many looks in a row must find nothing: a scheduler may be about to start a task."""
 FOLDERS = ("var/lib/mlops/upgrade", "var/lib/postgresql")
 SPARE = 256 << 20
+LOG_BYTES = 8 << 20
+"""When the log of upgrades becomes its .1, of which there is one."""
 
 
 @dataclass(frozen=True)
@@ -44,9 +48,8 @@ def drain(layout: Layout, wish: Wish, say: Say) -> int:
     state = store.load()
     if state is None:
         room(layout)
-        log = layout.upgrade_log
         state = State(version(layout), wish.new, began=time.time(), kind=wish.kind,
-                      log=log.stat().st_size if log.exists() else 0)  # fmt: skip
+                      log=_log_size(layout.upgrade_log))  # fmt: skip
         store.save(state)
     services.start_guard()
     until = time.monotonic() + (float("inf") if wish.timeout is None else wish.timeout)
@@ -65,6 +68,15 @@ def drain(layout: Layout, wish: Wish, say: Say) -> int:
         time.sleep(1)
     say("drained: no task is at work")
     return DRAINED
+
+
+def _log_size(log: Path) -> int:
+    """Where this upgrade's lines begin; a log that has grown long makes room first."""
+    with suppress(FileNotFoundError):
+        if log.stat().st_size <= LOG_BYTES:
+            return log.stat().st_size
+        log.replace(log.with_name(f"{log.name}.1"))
+    return 0
 
 
 def pause(store: Store, state: State, say: Say) -> None:

@@ -1,15 +1,14 @@
 """The files that an upgrade may change, as one archive, and how they are put back."""
 
-import io
 import os
 import re
-import shutil
 import tarfile
 from collections.abc import Iterator
 from glob import glob
 from pathlib import Path
 
-from mlops_server.workflows.state import sync
+from mlops_server import disk, journal
+from mlops_server.layout import Layout
 
 SAVED = (
     "etc/mlops", "etc/nginx", "etc/systemd/system/airflow*", "etc/systemd/system/mlops*",
@@ -18,6 +17,7 @@ SAVED = (
     "opt/mlops/airflow/current", "opt/mlops/envs/*/current", "srv/mlops/workflows/current",
     "usr/local/bin/airflow", "usr/local/bin/mlops", "var/lib/mlops/answered",
 )  # fmt: skip
+ANSWERED = "var/lib/mlops/answered"
 LEFT = re.compile(
     r"etc/mlops/(secrets|locks|services)(/|$)|opt/mlops/lib/python/(?!current$)"
     r"|etc/systemd/system/[^/]+\.wants/mlops-model@|.*/__pycache__(/|$)"
@@ -29,13 +29,21 @@ NEWER = re.compile(
 """What lives on after an upgrade, and a later rollback of Airflow leaves as it is."""
 
 
-def paths(root: Path) -> Iterator[str]:
-    """Regular files and links that belong to the archive, relative to the root, sorted."""
-    found: set[str] = set()
+def paths(layout: Layout) -> Iterator[str]:
+    """Regular files and links that belong to the archive, relative to the root, sorted.
+
+    Only what the journal names: what else is in such folders is somebody else's, and is neither
+    saved nor removed.
+    """
+    ours, found = journal.read(layout), set[str]()
     for pattern in SAVED:
-        for name in glob(pattern, root_dir=root):
-            found |= {str(p.relative_to(root)) for p in _below(root / name)}
-    return iter(sorted(name for name in found if not LEFT.match(name)))
+        for name in glob(pattern, root_dir=layout.root):
+            found |= {str(p.relative_to(layout.root)) for p in _below(layout.root / name)}
+    return iter(sorted(name for name in found if _belongs(ours, name)))
+
+
+def _belongs(ours: journal.Ours, name: str) -> bool:
+    return name == ANSWERED or (not LEFT.match(name) and ours.has(f"/{name}"))
 
 
 def _below(path: Path) -> Iterator[Path]:
@@ -46,35 +54,26 @@ def _below(path: Path) -> Iterator[Path]:
             yield from _below(child)
 
 
-def save(root: Path, archive: Path) -> int:
+def save(layout: Layout, archive: Path) -> int:
     """Write the archive, for root only; its size in bytes. It is on the disk afterwards."""
-    new = archive.with_name(archive.name + ".new")
-    try:
-        descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            with tarfile.open(fileobj=file, mode="w") as tar:
-                for name in paths(root):
-                    tar.add(root / name, name, recursive=False)
-            file.flush()
-            os.fsync(file.fileno())
-        new.rename(archive)
-    finally:
-        new.unlink(missing_ok=True)
-    sync(archive.parent)
+    with disk.writing(archive) as file, tarfile.open(fileobj=file, mode="w") as tar:
+        for name in paths(layout):
+            tar.add(layout.root / name, name, recursive=False)
     return archive.stat().st_size
 
 
-def restore(root: Path, archive: Path, *, later: bool = False) -> list[str]:
-    """Put everything back and remove what came since; the names of what changed.
+def restore(layout: Layout, archive: Path, *, later: bool = False) -> list[str]:
+    """Put ours back and remove what we made since; the names of what changed.
 
     `later`: when the upgrade had gone well, so that NEWER is spared. May be broken off and
     repeated.
     """
-    changed = []
+    changed, root, ours = [], layout.root, journal.read(layout)
     with tarfile.open(archive) as tar:
+        # Archives of earlier installers hold files of others too.
         found = [m for m in tar.getmembers() if not (later and NEWER.match(m.name))]
-        members = {member.name: member for member in found}
-        for name in paths(root):
+        members = {member.name: member for member in found if _belongs(ours, member.name)}
+        for name in paths(layout):
             if name not in members and not (later and NEWER.match(name)):
                 (root / name).unlink()
                 changed.append(name)
@@ -100,15 +99,8 @@ def _same(path: Path, member: tarfile.TarInfo, data: bytes | None) -> bool:
 
 def _put(path: Path, member: tarfile.TarInfo, data: bytes | None) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    new = path.with_name(path.name + ".mlops-new")
-    new.unlink(missing_ok=True)
     if data is None:
-        new.symlink_to(member.linkname)
-    else:
-        descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            shutil.copyfileobj(io.BytesIO(data), file)
-        os.chown(new, member.uid, member.gid)
-        new.chmod(member.mode)
-        os.utime(new, (member.mtime, member.mtime))
-    new.replace(path)
+        disk.point(path, member.linkname)
+        return
+    disk.write(path, data, member.mode, (member.uid, member.gid))
+    os.utime(path, (member.mtime, member.mtime))

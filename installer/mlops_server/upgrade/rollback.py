@@ -3,13 +3,17 @@
 import json
 import time
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
-from mlops_server import database
+from mlops_server import database, rights
 from mlops_server.errors import EnvError
 from mlops_server.layout import Layout
-from mlops_server.upgrade import drain, steps, tasks
+from mlops_server.upgrade import drain, files, steps, tasks
 from mlops_server.upgrade.state import Say, Store
+
+KEPT = 2
+"""How many dumps of databases that a rollback replaced are kept."""
 
 
 def previous(layout: Layout) -> dict[str, Any]:
@@ -56,10 +60,13 @@ def begin(layout: Layout, say: Say, *, kill: bool) -> None:
         stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
         kept = store.folder / f"airflow-{state.old}-{stamp}.dump"
         database.dump(kept)
-        say(f"the database of {state.old} is kept in {kept}")
+        files.save(layout, kept.with_suffix(".tar"))
+        say(f"the database of {state.old} is kept in {kept}, its files beside it")
+        _forget_older(kept)
         for name in (steps.BEFORE, steps.FAILED):
             database.drop(name)
         database.load(store.previous / "airflow.dump", steps.BEFORE)
+        rights.give(steps.BEFORE, rights.read(database.NAME))
         if database.differences(about["fingerprint"], database.fingerprint(steps.BEFORE)):
             raise EnvError("the saved database is not as it was saved", fix="restore a backup")
         store.opened()
@@ -71,3 +78,12 @@ def begin(layout: Layout, say: Say, *, kill: bool) -> None:
     except (EnvError, OSError) as error:
         steps.fail(store, f"the rollback failed: {error}")
         raise
+
+
+def _forget_older(kept: Path) -> None:
+    """Of what earlier rollbacks kept, the latest stays too; each may be gigabytes."""
+    found = [path for path in kept.parent.glob("airflow-*.dump") if path != kept]
+    older = sorted(found, key=lambda path: path.stat().st_mtime)[: -(KEPT - 1)]
+    for path in older:
+        path.unlink()
+        path.with_suffix(".tar").unlink(missing_ok=True)

@@ -7,7 +7,7 @@ import urllib.request
 from contextlib import suppress
 from pathlib import Path
 
-from mlops_server import database
+from mlops_server import database, sql
 from mlops_server.errors import EnvError
 from mlops_server.upgrade.state import Say
 
@@ -15,8 +15,9 @@ ORDER = ("watchdog", "scheduler", "triggerer", "dag-processor", "api-server")
 GUARD = "mlops-upgrade-guard.service"
 VERSION = "http://127.0.0.1:8080/api/v2/version"
 HEARTBEATS = """\
-select distinct coalesce(nullif(job_type, 'SchedulerJob'), split_part(hostname, '.', 1))
-  from job where state = 'running' and latest_heartbeat > to_timestamp({since})"""
+select distinct coalesce(nullif(job_type, 'SchedulerJob'), split_part(hostname, '.', 1)) as name
+  from job where state = 'running' and id > {last}"""
+LAST_JOB = "select coalesce(max(id), 0) as last from job"
 SLICE = "sys/fs/cgroup/airflow.slice"
 
 
@@ -96,16 +97,21 @@ def answers() -> bool:
     return False
 
 
-def wait(units: list[str], since: float, timeout: float) -> str:
-    """Wait until everything that was started `since` shows life; what does not at last."""
+def last_job() -> int:
+    """The number of the component that was started last; the clock may be set meanwhile."""
+    return int(sql.rows(LAST_JOB, database.NAME)[0]["last"])
+
+
+def wait(units: list[str], last: int, timeout: float) -> str:
+    """Wait until everything that was started after `last` shows life; what does not at last."""
     wanted = {
         f"scheduler-{u.partition('@')[2].removesuffix('.service')}"
         for u in units if u.startswith("airflow-scheduler@")
     } | {"DagProcessorJob", "TriggererJob"}  # fmt: skip
     until, left = time.monotonic() + timeout, "Airflow"
     while time.monotonic() < until:
-        query = HEARTBEATS.format(since=since)
-        missing = wanted - set(database.psql(query, database.NAME).split())
+        query = HEARTBEATS.format(last=last)
+        missing = wanted - {row["name"] for row in sql.rows(query, database.NAME)}
         missing |= set() if answers() else {"the API server"}
         if not missing:
             return ""

@@ -10,9 +10,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from mlops_server import disk
 from mlops_server.errors import EnvError
 from mlops_server.layout import Layout
-from mlops_server.workflows.state import sync
 
 Say = Callable[[str], None]
 RESERVE = 1 << 18
@@ -139,25 +139,22 @@ class Store:
         (history.parent / "last_run").write_text(f"{state.kind} that ended at {at}\n")
         for path in (self.path, self.abandoned, self.answered):
             path.unlink(missing_ok=True)
-        sync(self.folder)
+        disk.sync(self.folder)
 
     def downtime(self, state: State) -> float | None:
-        """Seconds from the stop of the API server to the first answer; None when unknown."""
+        """Seconds from the stop of the API server to the first answer; None when unknown.
+
+        Unknown too when the clock was set back meanwhile.
+        """
         with suppress(OSError, ValueError):
-            return round(float(self.answered.read_text()) - state.stopped, 1)
+            seconds = round(float(self.answered.read_text()) - state.stopped, 1)
+            return seconds if seconds >= 0 else None
         return None
 
 
 def write(path: Path, found: dict[str, Any]) -> None:
     """Write JSON for root by one rename."""
-    new = path.with_name(path.name + ".new")
-    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        json.dump(found, file, indent=1)
-        file.flush()
-        os.fsync(file.fileno())
-    new.replace(path)
-    sync(path.parent)
+    disk.write(path, json.dumps(found, indent=1).encode())
 
 
 @dataclass(frozen=True)

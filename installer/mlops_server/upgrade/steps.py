@@ -6,7 +6,7 @@ import time
 from contextlib import suppress
 from dataclasses import asdict
 
-from mlops_server import database
+from mlops_server import database, rights
 from mlops_server.errors import EnvError
 from mlops_server.layout import Layout
 from mlops_server.upgrade import drain, files, generations, services, tasks
@@ -54,7 +54,7 @@ def save(store: Store, say: Say) -> None:
     size = store.dump.stat().st_size
     say(f"dumped the database ({size >> 10} KiB, {time.monotonic() - began:.1f} s)")
     prove(store, dumped, say)
-    size = files.save(store.layout.root, store.folder / "files.tar")
+    size = files.save(store.layout, store.folder / "files.tar")
     say(f"saved the files ({size >> 10} KiB)")
 
 
@@ -62,6 +62,7 @@ def prove(store: Store, wanted: database.Fingerprint, say: Say) -> None:
     """Load the dump as a second database and compare every table. Raises `EnvError`."""
     began = time.monotonic()
     database.load(store.dump, BEFORE)
+    rights.give(BEFORE, rights.read(database.NAME))
     unlike = database.differences(wanted, database.fingerprint(BEFORE))
     if unlike:
         raise EnvError(

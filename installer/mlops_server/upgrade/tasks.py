@@ -1,16 +1,14 @@
 """DAGs and task instances in Airflow's database, by SQL: the API may be down."""
 
-import json
 from dataclasses import dataclass
 
-from mlops_server import database
+from mlops_server import database, sql
 
 CANARY = "mlops_canary"
 """The DAG of the verification, which is never paused."""
 ACTIVE = """\
-select json_build_object('dag', dag_id, 'run', run_id, 'task', task_id, 'map', map_index,
-  'attempt', try_number, 'state', state,
-  'age', round(extract(epoch from now() - coalesce(start_date, queued_dttm, now()))))
+select dag_id as dag, run_id as run, task_id as task, map_index as map, try_number as attempt,
+  state, round(extract(epoch from now() - coalesce(start_date, queued_dttm, now()))) as age
   from task_instance where state in ('running', 'queued', 'restarting')
   order by start_date, dag_id, run_id, task_id, map_index"""
 
@@ -45,31 +43,23 @@ def span(seconds: float) -> str:
 
 def active() -> list[Task]:
     """Who is at work, the longest first."""
-    lines = database.psql(ACTIVE, database.NAME).splitlines()
-    return [Task(**json.loads(line)) for line in lines]
+    return [Task(**row) for row in sql.rows(ACTIVE, database.NAME)]
 
 
 def unpaused() -> list[str]:
     """The DAGs that would start tasks; the canary runs only when it is asked."""
-    query = (
-        "select to_json(dag_id) from dag where not is_paused"
-        f" and dag_id <> '{CANARY}' order by dag_id"
-    )
-    return [json.loads(line) for line in database.psql(query, database.NAME).splitlines()]
+    query = f"select dag_id from dag where not is_paused and dag_id <> '{CANARY}' order by dag_id"
+    return [row["dag_id"] for row in sql.rows(query, database.NAME)]
 
 
 def set_paused(dags: list[str], *, paused: bool) -> None:
     """Pause or unpause these DAGs; those that are gone are left out."""
     if dags:
-        names = ", ".join(_quoted(dag) for dag in dags)
+        names = ", ".join(sql.literal(dag) for dag in dags)
         query = f"update dag set is_paused = {str(paused).lower()} where dag_id in ({names})"
         database.psql(query, database.NAME)
 
 
 def runs() -> int:
     """How many DAG runs there are."""
-    return int(database.psql("select count(*) from dag_run", database.NAME))
-
-
-def _quoted(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
+    return int(sql.rows("select count(*) as runs from dag_run", database.NAME)[0]["runs"])

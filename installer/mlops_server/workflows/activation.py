@@ -3,16 +3,17 @@
 import os
 import shutil
 import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
 from mlops_server import inuse
+from mlops_server.disk import point, sync, write
 from mlops_server.errors import EnvError
 from mlops_server.layout import METADATA, MODEL_NAME, Layout, lock_hash
-from mlops_server.store import RUBBISH, Model, point
+from mlops_server.store import RUBBISH, Model, held
 from mlops_server.workflows.release import NEW, RELEASE
-from mlops_server.workflows.state import Say, State, metadata, sync
+from mlops_server.workflows.state import Say, State, metadata
 
 SOURCES = ("conda-lock.yml", "environment.yml", "model.toml")
 
@@ -28,22 +29,55 @@ def locks(release: Path) -> dict[str, str]:
 
 
 def copy_locks(layout: Layout, release: Path) -> dict[str, str]:
-    """Put the locks of a release where builds look for them; model -> lock hash."""
+    """Put the locks of a release where builds look for them; model -> lock hash.
+
+    One command at a time: `sync` by hand and the DAG's own build may do it side by side. What is
+    there is compared, for another release may have the same lock with another model.toml. Raises
+    `EnvError`.
+    """
     found = locks(release)
-    for name, lock in found.items():
-        folder = layout.locks / name / lock
-        if all((folder / source).is_file() for source in SOURCES):
-            continue
-        fresh = folder.with_name(f"{NEW}{lock}")
-        shutil.rmtree(fresh, ignore_errors=True)
-        fresh.mkdir(parents=True)
-        for source in SOURCES:
-            path = release / "models" / name / source
-            (fresh / source).write_bytes(path.read_bytes() if path.is_file() else b"")
-        shutil.rmtree(folder, ignore_errors=True)
-        fresh.rename(folder)
-        sync(folder.parent)
+    layout.locks.mkdir(parents=True, exist_ok=True)
+    with held(layout.locks / ".lock"):
+        for name, lock in found.items():
+            sources = {source: _source(release, name, source) for source in SOURCES}
+            _copy_lock(layout.locks / name / lock, sources)
     return found
+
+
+def _source(release: Path, name: str, source: str) -> bytes:
+    path = release / "models" / name / source
+    return path.read_bytes() if path.is_file() else b""
+
+
+def _copy_lock(folder: Path, sources: dict[str, bytes]) -> None:
+    there = {name: _content(folder / name) for name in sources}
+    lock = SOURCES[0]
+    if there[lock] and there[lock] != sources[lock]:
+        raise EnvError(
+            f"{folder} holds another lock, whose digest begins with the same digits, or a damaged"
+            " one",
+            fix=f"remove {folder}, and run it again; if it comes back, lock the model anew",
+        )
+    if all(data is not None for data in there.values()):
+        for name, data in sources.items():
+            if there[name] != data:
+                write(folder / name, data, 0o644)
+        return
+    fresh = folder.with_name(f"{NEW}{folder.name}")
+    shutil.rmtree(fresh, ignore_errors=True)
+    fresh.mkdir(parents=True)
+    for name, data in sources.items():
+        write(fresh / name, data, 0o644)
+    shutil.rmtree(folder, ignore_errors=True)
+    fresh.rename(folder)
+    sync(folder.parent)
+
+
+def _content(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return None
 
 
 def switch(layout: Layout, release: Path) -> None:
@@ -80,20 +114,32 @@ def forced(layout: Layout) -> str | None:
 
 
 def kept(layout: Layout, state: State) -> list[Path]:
-    """Releases to go back to, by the time that they were in force, the latest first.
+    """Releases to go back to, the one that was in force last first.
 
-    Those of `mlops-install apply` have no history; they were touched when they came into force.
+    Those of Git in the order of the history, whatever the clock said. Those of
+    `mlops-install apply` have none: they were touched when they came into force, and stand between
+    the others by that time.
     """
-    at = {entry["commit"]: (entry["at"], n) for n, entry in enumerate(state.history)}
-    found: list[tuple[tuple[str, int], Path]] = []
+    numbers = {entry["commit"]: n for n, entry in enumerate(state.history)}
+    pulled: list[tuple[int, Path]] = []
+    given: list[tuple[str, Path]] = []
     for path in releases(layout):
         commit = metadata(path).get("commit")
-        if commit in at:
-            found.append((at[commit], path))
+        if commit in numbers:
+            pulled.append((numbers[commit], path))
         elif commit is None:
             time = datetime.fromtimestamp(path.stat().st_mtime, UTC)
-            found.append(((f"{time:%Y-%m-%dT%H:%M:%SZ}", -1), path))
-    return [path for _, path in sorted(found, reverse=True) if path.name != forced(layout)]
+            given.append((f"{time:%Y-%m-%dT%H:%M:%SZ}", path))
+    by_number = ((state.history[n]["at"], path) for n, path in sorted(pulled, reverse=True))
+    merged = _merged(list(by_number), sorted(given, reverse=True))
+    return [path for path in merged if path.name != forced(layout)]
+
+
+def _merged(one: list[tuple[str, Path]], other: list[tuple[str, Path]]) -> Iterator[Path]:
+    """Two lists as one, by time as far as each list's own order allows."""
+    while one or other:
+        first = one if one and (not other or one[0][0] >= other[0][0]) else other
+        yield first.pop(0)[1]
 
 
 def releases(layout: Layout) -> list[Path]:

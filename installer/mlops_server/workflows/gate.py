@@ -1,9 +1,11 @@
 """The gate: whether a commit may come into force. Its code runs in a sandbox, never as root."""
 
+import io
 import json
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,8 @@ ALL_IMPORTS = 600
 MEMORY_MB = 1024
 # "DAG Run:" stands before it in a column of 250 characters; "task_id=" in a file name of 255 bytes.
 LONGEST = {"DAG": 250 - len("DAG Run:"), "task": 255 - len("task_id=")}
+FACTS = 32 << 20
+"""Bytes that the import of all files may tell of its DAGs."""
 SHOWN = 20
 TAIL = 8
 
@@ -73,6 +77,7 @@ def _import(layout: Layout, release: Path) -> tuple[Found, sandbox.Ended]:
         },
         sandbox.Limits(ALL_IMPORTS, memory_mb=3 * MEMORY_MB),
         json.dumps({"folders": folders, "seconds": IMPORT, "memory_mb": MEMORY_MB}),
+        kept=FACTS,
     )
     found = read(ended.output)
     if ended.code and not found.begun:
@@ -84,20 +89,22 @@ def _import(layout: Layout, release: Path) -> tuple[Found, sandbox.Ended]:
 def read(output: str) -> Found:
     """The events that gate_dags wrote; a last line that was cut is left out."""
     found = Found()
-    for line in output.splitlines():
-        try:
-            event = json.loads(line)
-        except ValueError:
-            continue
-        if "begin" in event:
-            found.begun.add(event["begin"])
-            continue
-        found.begun.discard(event["end"])
-        found.dags[event["end"]] = event["dags"]
-        if event["error"]:
-            found.errors[event["end"]] = event["error"]
+    for line in io.StringIO(output):
+        with suppress(ValueError, TypeError, KeyError, RecursionError):  # cut, or not of ours
+            _take(found, json.loads(line))
     found.begun |= set(found.dags)
     return found
+
+
+def _take(found: Found, event: dict[str, Any]) -> None:
+    if "begin" in event:
+        found.begun.add(str(event["begin"]))
+        return
+    file, dags, error = str(event["end"]), event["dags"], event["error"]
+    found.begun.discard(file)
+    found.dags[file] = [dag for dag in dags if isinstance(dag, dict)]
+    if error:
+        found.errors[file] = str(error)
 
 
 def _inside(file: str, release: Path) -> bool:
@@ -133,6 +140,9 @@ def _name(file: str, release: Path) -> str:
 
 def _cut_off(found: Found, ended: sandbox.Ended, release: Path, say: Say) -> Iterator[str]:
     """What was going on when the importing process came to its end before its time."""
+    if ended.size > FACTS:
+        yield f"the import of all DAGs tells more than {FACTS >> 20} MiB: there are too many"
+        return
     if not ended.code and not ended.late:
         return
     for line in ended.errors.splitlines()[-TAIL:]:

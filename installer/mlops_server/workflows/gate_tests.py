@@ -53,6 +53,8 @@ def run(layout: Layout, release: Path, say: Callable[[str], None]) -> list[str]:
 
 def judged(name: str, ended: sandbox.Ended, seconds: int, say: Callable[[str], None]) -> str:
     """The reason, if there is one; the end of the output is said."""
+    if ended.size > sandbox.TOO_MUCH:
+        return f"{name}: the tests print more than {sandbox.TOO_MUCH >> 20} MiB"
     lines = ended.output.splitlines()
     last = next((line for line in reversed(lines) if line.strip()), "no output")
     if ended.code in (0, NOTHING) and not ended.late:

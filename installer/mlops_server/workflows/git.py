@@ -77,7 +77,7 @@ class Repository:
         """
         found: dict[str, str] = {}
         listed = self._remote(["ls-remote", "-q", "--", self.url, "refs/heads/*", "refs/tags/*"])
-        for line in listed.decode(errors="replace").splitlines():
+        for line in filter(None, listed.decode(errors="replace").split("\n")):
             oid, _, name = line.partition("\t")
             found[name] = oid
         return found

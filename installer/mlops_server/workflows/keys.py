@@ -7,9 +7,9 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+from mlops_server.disk import sync, write
 from mlops_server.errors import EnvError
 from mlops_server.layout import Layout
-from mlops_server.workflows.state import sync
 
 
 def public(layout: Layout) -> str | None:
@@ -27,7 +27,7 @@ def ensure(layout: Layout) -> str:
         found = public(layout)
         if found is None:
             found = _keygen("-y", "-f", str(key)).strip()
-            key.with_name("deploy_key.pub").write_text(f"{found}\n")
+            write(key.with_name("deploy_key.pub"), f"{found}\n".encode(), 0o644)
         return found
     key.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     folder = Path(tempfile.mkdtemp(prefix=".deploy_key-", dir=key.parent))

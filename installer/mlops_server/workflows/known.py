@@ -4,21 +4,27 @@ import json
 import os
 import re
 import subprocess
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from mlops_server import sql
+from mlops_server.errors import EnvError
 from mlops_server.layout import Layout
 from mlops_server.workflows.refusals import TryAgain
 
 SQL = """\
-select 'pool', pool, slots from slot_pool
+select 'pool' as kind, pool as name, slots from slot_pool
 union all select 'connection', conn_id, 0 from connection"""
 RUNNING = """\
 select distinct bundle_version from dag_run
   where state in ('queued', 'running') and bundle_version is not null"""
+THERE = "select to_regclass('dag_run') is not null as there"
 VARIABLE = re.compile(r"AIRFLOW_CONN_(\w+)=")
 MOST = 500
+PATIENCE = 60.0
 
 
 @dataclass(frozen=True)
@@ -36,16 +42,17 @@ def airflow(layout: Layout) -> Path:
 
 def ask(layout: Layout) -> Known:
     """Ask the database, and the schedulers' variables. Raises `TryAgain`."""
-    rows = [line.split("|") for line in _psql(SQL).splitlines()]
-    pools = {name: int(slots) for kind, name, slots in rows if kind == "pool"}
-    connections = {name for kind, name, _ in rows if kind == "connection"}
+    rows = _rows(SQL)
+    pools = {row["name"]: row["slots"] for row in rows if row["kind"] == "pool"}
+    connections = {row["name"] for row in rows if row["kind"] == "connection"}
     return Known(pools, frozenset(connections | _variables() | _in_file(layout)))
 
 
 def running(layout: Layout) -> set[str]:
     """The names of releases that unfinished DAG runs are pinned to. Raises `TryAgain`."""
-    there = airflow(layout).exists() and _psql("select to_regclass('dag_run') is not null")
-    return set(_psql(RUNNING).split()) if there and there.strip() == "t" else set()
+    if not airflow(layout).exists() or not _rows(THERE)[0]["there"]:
+        return set()
+    return {row["bundle_version"] for row in _rows(RUNNING)}
 
 
 def _in_file(layout: Layout) -> set[str]:
@@ -62,15 +69,18 @@ def _variables() -> set[str]:
     return {match[1].lower() for word in given if (match := VARIABLE.search(word))}
 
 
-def _psql(query: str) -> str:
-    words = ["runuser", "-u", "airflow", "--", "psql", "-XqAt", "-v", "ON_ERROR_STOP=1"]
-    done = subprocess.run(
-        [*words, "-d", "airflow", "-c", query],
-        cwd="/", capture_output=True, text=True, timeout=60, check=False,
-    )  # fmt: skip
-    if done.returncode:
-        raise TryAgain("Airflow's database does not answer", detail=done.stderr.strip())
-    return done.stdout
+def _rows(query: str) -> list[dict[str, Any]]:
+    with _asking():
+        return sql.rows(query, "airflow", user="airflow", timeout=PATIENCE)
+
+
+@contextmanager
+def _asking() -> Iterator[None]:
+    """A database that does not answer is no judgement on a commit."""
+    try:
+        yield
+    except EnvError as error:
+        raise TryAgain("Airflow's database does not answer", detail=error.detail) from error
 
 
 def show_soon(release: Path) -> None:
@@ -79,15 +89,16 @@ def show_soon(release: Path) -> None:
     It looks for such requests all the time, and at the whole folder when it finds one.
     """
     found = (path for path in sorted((release / "dags").rglob("*.py")) if _may_hold_dags(path))
-    names = [str(path.relative_to(release / "dags")).replace("'", "''") for path in found]
-    rows = ", ".join(f"(md5('workflows:{n}'), 'workflows', '{n}')" for n in names[:MOST])
+    names = [sql.literal(str(path.relative_to(release / "dags"))) for path in found]
+    rows = ", ".join(f"(md5('workflows:' || {n}), 'workflows', {n})" for n in names[:MOST])
     if not rows:
         return
-    with suppress(TryAgain):  # then it looks by itself
-        _psql(
-            "insert into dag_priority_parsing_request (id, bundle_name, relative_fileloc)"
-            f" values {rows} on conflict do nothing"
-        )
+    statement = (
+        "insert into dag_priority_parsing_request (id, bundle_name, relative_fileloc)"
+        f" values {rows} on conflict do nothing"
+    )
+    with suppress(TryAgain, OSError), _asking():  # then it looks by itself
+        sql.run(statement, "airflow", user="airflow", timeout=PATIENCE)
 
 
 def _may_hold_dags(path: Path) -> bool:

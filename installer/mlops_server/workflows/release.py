@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from mlops_server import lockfile
+from mlops_server.disk import sync
 from mlops_server.errors import EnvError
 from mlops_server.layout import METADATA, Layout
 from mlops_server.models import environment, project
@@ -19,7 +20,7 @@ from mlops_server.workflows.config import Config, refused, resolve
 from mlops_server.workflows.git import Repository
 from mlops_server.workflows.refusals import Entry, Rejected, shown
 from mlops_server.workflows.remote import AbsentError
-from mlops_server.workflows.state import Say, metadata, sync
+from mlops_server.workflows.state import Say, metadata
 
 RELEASE = re.compile(r"[0-9a-f]{12}")
 NEW = ".new-"

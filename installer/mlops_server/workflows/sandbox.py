@@ -13,7 +13,10 @@ from typing import IO
 SYSTEMD = Path("/run/systemd/system")
 GRACE = 20
 """How much longer than the unit's own limit its starter waits, in seconds."""
-TAIL = 1 << 16
+KEPT = 1 << 20
+"""Bytes of output that are looked at, from its beginning and its end; the rest is not read."""
+TOO_MUCH = 64 << 20
+"""Bytes of output that are a reason to refuse a commit."""
 PROPERTIES = (
     # A user that exists for this one run: it cannot signal, trace or read what runs as airflow.
     "DynamicUser=yes",
@@ -60,6 +63,8 @@ class Ended:
     output: str
     errors: str
     late: bool = False
+    size: int = 0
+    """Bytes of output and errors, as far as they were read or not."""
 
     @property
     def tail(self) -> list[str]:
@@ -78,11 +83,17 @@ class Limits:
 
 
 def run(
-    words: list[str], folder: Path, variables: dict[str, str], limits: Limits, given: str = ""
+    words: list[str],
+    folder: Path,
+    variables: dict[str, str],
+    limits: Limits,
+    given: str = "",
+    kept: int = KEPT,
 ) -> Ended:
     """Run a command to its end, or to that of its time; it is a plain process without systemd.
 
-    Output goes to files, so nothing that it leaves behind can keep us waiting.
+    Output goes to files, so nothing that it leaves behind can keep us waiting, and whatever it
+    prints takes no more of our memory than `kept` bytes.
     """
     variables = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "HOME": "/tmp"} | variables  # noqa: S108
     wrapped = _unit(words, folder, variables, limits) if isolated() else words
@@ -105,7 +116,8 @@ def run(
         begun = time.monotonic()
         code = _wait(process, limits.seconds + (GRACE if isolated() else 0))
         late = code != 0 and time.monotonic() - begun >= limits.seconds
-        return Ended(code, _text(stdout), _text(stderr, TAIL), late)
+        size = sum(file.seek(0, os.SEEK_END) for file in (stdout, stderr))
+        return Ended(code, text(stdout, kept), text(stderr, KEPT), late, size)
 
 
 def isolated() -> bool:
@@ -138,7 +150,13 @@ def _wait(process: "subprocess.Popen[bytes]", seconds: float) -> int:
     return process.wait()
 
 
-def _text(file: IO[bytes], most: int | None = None) -> str:
+def text(file: IO[bytes], most: int) -> str:
+    """What is in a file; of a longer one than `most` its beginning and its end."""
     size = file.seek(0, os.SEEK_END)
-    file.seek(max(0, size - most) if most else 0)
-    return file.read().decode(errors="replace")
+    file.seek(0)
+    if size <= most:
+        return file.read(most).decode(errors="replace")
+    head = file.read(most // 2)
+    file.seek(size - most // 2)
+    cut = f"\n[... {size - 2 * (most // 2)} bytes are left out ...]\n"
+    return head.decode(errors="replace") + cut + file.read(most // 2).decode(errors="replace")

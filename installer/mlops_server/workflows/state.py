@@ -1,7 +1,6 @@
 """What is known about commits: state.json, written at once or not at all, and the locks."""
 
 import json
-import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from mlops_server.disk import write
 from mlops_server.errors import EnvError
 from mlops_server.layout import METADATA, Layout
 from mlops_server.store import held
@@ -114,29 +114,8 @@ def save(layout: Layout, state: State) -> None:
     """Write the state where it changed; it is safe on the disk when this returns."""
     path, text = layout.workflows_state / "state.json", json.dumps(asdict(state), indent=1) + "\n"
     if not path.exists() or path.read_text() != text:
-        write(path, text)
-
-
-def write(path: Path, text: str) -> None:
-    """Write a file that others may read, by one rename."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_name(f".{path.name}.new")
-    with fresh.open("w") as file:
-        file.write(text)
-        os.fchmod(file.fileno(), 0o644)
-        file.flush()
-        os.fsync(file.fileno())
-    fresh.replace(path)
-    sync(path.parent)
-
-
-def sync(folder: Path) -> None:
-    """Make the names in a folder safe on the disk."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write(path, text.encode(), 0o644)
 
 
 @contextmanager

@@ -1,0 +1,224 @@
+"""Whatever the readers of the server's side get: they say what is wrong, and nothing else happens.
+
+Each is given good input that was cut, doubled or spoiled, and input of no sense at all. Only our
+own errors, or those that the reader's docstring names, may come out.
+"""
+
+import io
+import json
+import tarfile
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+from mlops_install import sql as asked
+from mlops_install.errors import MlopsError
+from mlops_server import journal, lockfile, sql
+from mlops_server.backup import parts
+from mlops_server.errors import EnvError
+from mlops_server.layout import Layout, parse_options
+from mlops_server.models import environment, stamp
+from mlops_server.services import records, serve
+from mlops_server.workflows import door, gate
+
+fuzzed = settings(
+    max_examples=60, deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)  # fmt: skip
+
+ENVIRONMENT = b"""\
+channels: [conda-forge]
+dependencies:
+  - python =3.12
+  - numpy >=2  # [linux]
+  - pip:
+      - requests ==2.32.3
+"""
+LOCK = b"""\
+version: 1
+metadata:
+  channels:
+    - {url: conda-forge, used_env_vars: []}
+  platforms: [linux-64]
+package:
+  - name: python
+    version: 3.12.1
+    manager: conda
+    platform: linux-64
+    url: https://conda.anaconda.org/conda-forge/linux-64/python-3.12.1-0.conda
+    hash: {sha256: 0123}
+    category: main
+"""
+OPTIONS = b'gpu = true\ncuda = "12.8"\n'
+PIECES = [
+    b"\n", b": ", b"- ", b"[", b"]", b"{", b"}", b"&a ", b"*a", b"!!python/object:os.system ",
+    b"\0",
+    b"\xff\xfe", b"\xe2\x80\xa8", b"null", b"1e999", b"-", b"'", b'"', b"#", b"<<<<<<< HEAD\n",
+    b"? ", b"|", b"%", b"\t", b"2026-13-45", b"NaN", b"=", b"[[", b"[" * 3000,
+]  # fmt: skip
+
+
+@st.composite
+def spoiled(draw: st.DrawFn, good: bytes) -> bytes:
+    """Good input, cut, doubled, with pieces put in or taken out; now and then nothing but noise."""
+    if draw(st.integers(0, 9)) == 0:
+        return draw(st.binary(max_size=200))
+    data = good
+    for _ in range(draw(st.integers(0, 4))):
+        at = draw(st.integers(0, len(data)))
+        to = draw(st.integers(at, min(len(data), at + 40)))
+        piece = draw(st.sampled_from(PIECES) | st.binary(max_size=8))
+        data = draw(
+            st.sampled_from(
+                [data[:at], data[at:], data + data, data[:at] + piece + data[to:],
+                 data[:to] + data[at:]]
+            )
+        )[:20_000]  # fmt: skip
+    return data
+
+
+DEEP = b"[" * 3000 + b"]" * 3000
+
+
+@fuzzed
+@given(spoiled(ENVIRONMENT))
+@example(b"channels: [a]\ndependencies: [" + DEEP + b"]")
+@example(b"channels: [a]\ndependencies: [2026-13-45]")
+@example(b"channels: [a]\ndependencies: [python]\n1: 2")
+@example(b"channels: [a]\ndependencies: &a [python, *a]")
+@example(b"channels: [a]\ndependencies: [{pip: 5}]")
+def test_environment_yml(data):
+    with suppress(EnvError):
+        found = environment.parse(data, "environment.yml")
+        environment.digest(data, found)
+        list(environment.requests(data))
+    environment.has_aliases(data)
+
+
+@fuzzed
+@given(spoiled(ENVIRONMENT))
+@example(b"dependencies: 5")
+@example(b"dependencies: [{pip: 5}, {pip: {a: b}}, null, 7]")
+@example(b"dependencies: " + DEEP)
+def test_what_environment_yml_asks_for(tmp_path, data):
+    path = tmp_path / "environment.yml"
+    path.write_bytes(data)
+    with suppress(EnvError):
+        lockfile.asked(path)
+        lockfile.asked_lines(path)
+
+
+@fuzzed
+@given(spoiled(LOCK))
+@example(b"package: [1]")
+@example(b"package: 5")
+@example(b"package: {a: b}")
+@example(LOCK.replace(b"{sha256: 0123}", b"abc"))
+@example(LOCK.replace(b"3.12.1\n", b"2026-13-45\n"))
+@example(b"metadata: " + DEEP + b"\npackage: " + DEEP)
+def test_conda_lock_yml(tmp_path, data):
+    path = tmp_path / "conda-lock.yml"
+    path.write_bytes(data)
+    with suppress(EnvError):
+        lockfile.read(path)
+    with suppress(ValueError):
+        stamp.head(data)
+
+
+@fuzzed
+@given(spoiled(OPTIONS))
+def test_model_toml(data):
+    with suppress(ValueError):
+        parse_options(data.decode())
+
+
+def archive() -> bytes:
+    part = b"dump"
+    about = {"format": 1, "parts": {"airflow.dump": {"size": 4, "sha256": "0"}}, "databases": {}}
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as tar:
+        for name, data in (("manifest.json", json.dumps(about).encode()), ("airflow.dump", part)):
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            tar.addfile(info, io.BytesIO(data))
+    return out.getvalue()
+
+
+ARCHIVE = archive()
+
+
+@fuzzed
+@given(spoiled(ARCHIVE), st.lists(st.tuples(st.integers(0, 1535), st.integers(0, 255)), max_size=6))
+def test_archives_of_backups(data, changes):
+    spoilt = bytearray(data)
+    for at, value in changes:
+        if at < len(spoilt):
+            spoilt[at] = value
+    with suppress(EnvError):
+        parts.read(io.BytesIO(bytes(spoilt)))
+
+
+class Checked(serve.Handler):
+    """The part of a service that reads a request, without a connection."""
+
+    def __init__(self) -> None:
+        pass
+
+    def checked(self, request):
+        return request
+
+
+@fuzzed
+@given(spoiled(b'{"rows": [[1, 2.5, "x", null, true]], "more": {"a": []}}'))
+def test_bodies_of_requests(data):
+    with suppress(serve.RefusedError):
+        assert isinstance(Checked().parsed(data), dict)
+
+
+@fuzzed
+@given(spoiled(b'{"words": ["workflows", "fetch", "--json"]}'))
+def test_requests_at_the_door(data):
+    with suppress(door.RefusedError):
+        assert door.parse(data)[0] in ("workflows", "env", "service")
+
+
+ROWS = b'{"name": "a|b", "n": 1}\n{"name": "c\\nd", "n": null}\n'
+
+
+@fuzzed
+@given(spoiled(ROWS))
+def test_rows_of_postgresql(data):
+    text = data.decode(errors="replace")
+    with suppress(MlopsError):
+        assert all(isinstance(row, dict) for row in asked.rows(text))
+    with suppress(EnvError):
+        assert all(isinstance(row, list) for row in sql.values(text))
+
+
+@fuzzed
+@given(spoiled(b'{"kind": "file", "name": "/etc/x", "was": "none", "at": "2026"}\n'))
+def test_the_journal(tmp_path, data):
+    layout = Layout(tmp_path)
+    layout.journal.parent.mkdir(parents=True, exist_ok=True)
+    layout.journal.write_bytes(data)
+    assert not journal.read(layout).has("/etc/passwd")
+
+
+@fuzzed
+@given(
+    spoiled(b'{"begin": "f"}\n{"end": "f", "dags": [{"dag": "d", "tasks": []}], "error": null}\n')
+)
+def test_what_the_import_of_dags_tells(data):
+    gate.read(data.decode(errors="replace"))
+
+
+@fuzzed
+@given(spoiled(json.dumps({"service": "a", "number": 1}).encode()))
+def test_records_of_services(tmp_path, data):
+    found = records.Records(Layout(Path(tmp_path)))
+    found.folder.mkdir(parents=True, exist_ok=True)
+    found.path("a.1").write_bytes(data)
+    with pytest.raises(EnvError):
+        found.read("a.1")
