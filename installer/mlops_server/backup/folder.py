@@ -44,6 +44,13 @@ class Archive:
     good: bool
     note: dict[str, Any]
 
+    @property
+    def state(self) -> str:
+        """`good`, `damaged`, or `not opened`: brought here encrypted, so nobody has seen inside."""
+        if not self.good:
+            return "damaged"
+        return "not opened" if "uploaded" in self.note and "made" not in self.note else "good"
+
 
 def name(made: datetime, kind: str, seal: str) -> str:
     """The name of an archive."""
@@ -95,7 +102,7 @@ def doomed(found: Sequence[Archive], keep: int, now: datetime) -> list[Archive]:
     The newest good one never goes.
     """
     newest = sorted(found, key=lambda one: one.name, reverse=True)
-    good = [one for one in newest if one.good]
+    good = [one for one in newest if one.state == "good"]
     kept = [one for one in good if one.kind in REGULAR][:keep]
     oldest = kept[-1].name if len(kept) == keep else ""
     return [
@@ -112,13 +119,27 @@ def remove(path: Path) -> None:
     note_path(path).unlink(missing_ok=True)
 
 
-def publish(fresh: Path, path: Path, note: dict[str, Any]) -> None:
-    """Give a finished archive its name. It and its note are on the disk when this returns."""
+def learn(path: Path, about: dict[str, Any]) -> None:
+    """Add what was found in an archive to its note, where the note does not have it yet."""
     place = note_path(path)
+    try:
+        note = json.loads(place.read_bytes())
+    except (OSError, ValueError):
+        return
+    if not about.keys() <= note.keys():
+        _note(place, note | about)
+
+
+def _note(place: Path, note: dict[str, Any]) -> None:
     with open(os.open(place, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
         file.write(json.dumps(note) + "\n")
         file.flush()
         os.fsync(file.fileno())
+
+
+def publish(fresh: Path, path: Path, note: dict[str, Any]) -> None:
+    """Give a finished archive its name. It and its note are on the disk when this returns."""
+    _note(note_path(path), note)
     flush(fresh)
     fresh.rename(path)
     flush(path.parent)
