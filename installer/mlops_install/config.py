@@ -13,6 +13,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from mlops_install.errors import ConfigError
+from mlops_install.section import shown
 from mlops_install.settings import Config, sections
 
 FILE = "mlops.toml"
@@ -46,9 +47,11 @@ def parse(text: str, where: str) -> Config:
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text()
+        return path.read_text(encoding="utf-8-sig")
     except OSError as error:
         raise ConfigError(f"cannot read {path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path} is not UTF-8", fix="save it as UTF-8") from error
 
 
 def _problem(text: str, where: str, error: dict[str, Any]) -> str:
@@ -57,7 +60,7 @@ def _problem(text: str, where: str, error: dict[str, Any]) -> str:
     if error["type"] == "extra_forbidden":
         return f"{place}: there is no such setting{_nearest(keys)}"
     message = str(error["msg"]).removeprefix("Value error, ")
-    return f"{place}: {message[0].lower()}{message[1:]}, not {error['input']!r}"
+    return f"{place}: {message[0].lower()}{message[1:]}{shown(keys, error['input'])}"
 
 
 def _dotted(keys: list[str]) -> str:

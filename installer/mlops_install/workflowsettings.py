@@ -3,9 +3,10 @@
 import re
 from typing import Annotated, Any, ClassVar, Literal
 
+from mlops_server.workflows.config import refused
 from pydantic import ConfigDict, Field, model_validator
 
-from mlops_install.section import SecretRef, Section, Url
+from mlops_install.section import Address, SecretRef, Section, Url
 
 Cuda = Annotated[str, Field(pattern=r"^[0-9]+\.[0-9]+$")]
 Platform = Literal["linux-64", "linux-aarch64"]
@@ -42,7 +43,7 @@ class Models(Section):
     channel_password: SecretRef | None = Field(
         None, description="Where the password is.", examples=[{"env": "CHANNEL_PASSWORD"}]
     )
-    pypi_names: str | None = Field(
+    pypi_names: Address | None = Field(
         None,
         description="File or address of a map from PyPI's names to conda's, instead of the shipped"
         " one; it matters for pip sections only.",
@@ -53,7 +54,7 @@ class Models(Section):
 class Workflows(Section):
     """The workflows: DAGs and models, from a Git repository or from a folder on this side."""
 
-    repository: str | None = Field(
+    repository: Address | None = Field(
         None,
         pattern=r"^(ssh://|https://|[\w.-]+@[\w.-]+:)[^\s]+$",
         description="Git repository that the server pulls. Over SSH it logs in with a key that is"
@@ -105,6 +106,8 @@ class Workflows(Section):
             raise ValueError("repository and path exclude each other")
         if self.repository and not self.repository.startswith("https://") and not self.known_hosts:
             raise ValueError("a repository over SSH needs known_hosts")
+        if self.repository and (problem := refused(self.repository, ("ssh", "https"))):
+            raise ValueError(f"repository: {problem}")
         return self
 
 

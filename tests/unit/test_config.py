@@ -91,6 +91,47 @@ def test_a_url_with_a_password_in_it_is_refused():
     assert "http_proxy" in message("[base]\nhttp_proxy = 'http://me:secret@proxy:3128'\n")
 
 
+@pytest.mark.parametrize(
+    ("table", "line"),
+    [
+        ("workflows", 'repository = "https://hush@git.example.org/a.git"'),
+        ("workflows", 'repository = "https://me:hush@git.example.org/a.git"'),
+        ("workflows", 'repository = "https://git.example.org/a.git?private_token=hush"'),
+        ("workflows", 'repository = "ssh://git:hush@git.example.org/a.git"\nknown_hosts = "x"'),
+        ("workflows", 'repository = "ftp://me:hush@git.example.org/a.git"'),
+        ("workflows", 'repository = "https://git.example.org/a.git"\npassword = "hush"'),
+        ("models", 'pypi_names = "https://hush@git.example.org/names.json"'),
+        ("models", 'channel_mirrors = { conda-forge = "https://me:hush@mirror.example.org" }'),
+        ("base", 'http_proxy = "http://me:hush@proxy:3128"'),
+        ("base", 'http_proxy_password = "hush"'),
+        ("base", 'python_index = "https://hush@index.example.org/simple"'),
+        ("connections", 'sales = { type = "hana", secret_extra = { key = "hush" } }'),
+        ("connections", 'sales = { type = "hana", password = "hush" }'),
+        ("backup", 'passphrase = "hush"'),
+    ],
+)
+def test_a_secret_that_stands_in_the_config_is_refused_and_not_repeated(table, line):
+    text = message(f"[{table}]\n{line}\n")
+    assert "mlops.toml:" in text
+    assert "hush" not in text
+
+
+@pytest.mark.parametrize("url", ["ssh://git@git.example.org/a.git", "git@git.example.org:a.git"])
+def test_a_user_of_ssh_is_no_secret(url):
+    text = f'[workflows]\nrepository = "{url}"\nknown_hosts = "x"\n'
+    assert config.parse(text, "t").workflows.repository == url
+
+
+def test_a_config_in_another_encoding_is_named(tmp_path):
+    file = tmp_path / "mlops.toml"
+    file.write_bytes("[airflow]\nschedulers = 3\n".encode("utf-8-sig"))
+    assert config.load(file).airflow.schedulers == 3
+    for encoding in ("utf-16", "latin-1"):
+        file.write_bytes("# für\n[airflow]\n".encode(encoding))
+        with pytest.raises(ConfigError, match="not UTF-8"):
+            config.load(file)
+
+
 def test_a_secret_needs_exactly_one_source():
     assert "give one of" in message("[base]\nhttp_proxy_password = { }\n")
 
