@@ -1,5 +1,6 @@
 """All that a role may know: config, facts, sizes, and what was read on this side."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -80,7 +81,8 @@ def _project(config: Config) -> Project | None:
         return None
     folder = Path(config.workflows.path).expanduser()
     files = release.read(folder, config.workflows.max_release_mb)
-    project = Project(files, projects.read(folder, config.models.cuda))
+    there = {name.split("/")[1] for name in files if re.match(r"models/[^/]+/", name)}
+    project = Project(files, projects.read(folder, config.models.cuda, there))
     for model in project.models:
         if model.options.gpu and "gpu" not in config.pools.slots:
             raise ConfigError(

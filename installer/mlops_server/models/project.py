@@ -3,7 +3,7 @@
 Cheap and offline: every plan reads them, and neither conda-lock nor rattler is imported.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -76,12 +76,17 @@ class Model:
     platforms: tuple[str, ...]
 
 
-def read(folder: Path, cuda: str | None = None) -> tuple[Model, ...]:
+def read(
+    folder: Path, cuda: str | None = None, among: Collection[str] | None = None
+) -> tuple[Model, ...]:
     """The models of a project with their locks; `cuda` is the server's.
+
+    `among` are the models that count, where some are left out of the release.
 
     Raises `ProjectError` for the first model that cannot be built.
     """
-    return tuple(_model(source(folder, name, cuda)) for name in names(folder))
+    wanted = (name for name in names(folder) if among is None or name in among)
+    return tuple(_model(source(folder, name, cuda)) for name in wanted)
 
 
 def _model(source: Source) -> Model:
