@@ -74,7 +74,7 @@ def test_the_lock_gives_what_is_for_this_machine_and_not_only_for_developers(tmp
     ("bad", "said"),
     [
         (entry(platform="win-64"), "the lock is for win-64"),
-        (entry(hash={"md5": "0" * 32}), "no sha256"),
+        (entry(hash={"md5": "0" * 32}), "no SHA-256"),
         (entry(url="file:///tmp/numpy-1.0.conda"), "only downloads are checked"),
     ],
 )
@@ -169,10 +169,15 @@ def test_activation_sets_variables_as_they_are_and_runs_scripts_in_order(tmp_pat
     for name, text in files.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
+    asked = "variables: {LATE: '3', OMP_NUM_THREADS: 1, QUOTED: \"it's $HOME\"}\n"
+    (tmp_path / ".mlops/environment.yml").write_text(asked)
     assert activation.write(tmp_path)
     words = activation.command(tmp_path, ["/bin/sh", "-c", 'echo "$ODD|$BOTH|$PATH"'])
     out = subprocess.run(words, env={"PATH": "/bin"}, capture_output=True, text=True, check=True)
-    assert out.stdout == f'it\'s $HOME "x"|2{tmp_path}|{tmp_path}/bin:/bin\n'
+    assert out.stdout == f'it\'s $HOME "x"|3{tmp_path}|{tmp_path}/bin:/bin\n'
+    words = activation.command(tmp_path, ["/bin/sh", "-c", 'echo "$OMP_NUM_THREADS|$QUOTED"'])
+    out = subprocess.run(words, env={"PATH": "/bin"}, capture_output=True, text=True, check=True)
+    assert out.stdout == "1|it's $HOME\n"
 
 
 def test_the_listing_sees_every_kind_of_change(churn):
