@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from mlops_server.errors import EnvError
-from mlops_server.layout import Layout
+from mlops_server.layout import START, Layout
 from mlops_server.store import held, point
 
 NAME = re.compile(r"[a-z][a-z0-9_-]{0,39}")
@@ -38,6 +38,7 @@ class Record:
     threads: int
     token_sha256: str
     deployed_at: str
+    start_timeout: int = START
 
     @property
     def instance(self) -> str:
