@@ -27,13 +27,16 @@ def load(path: Path | None) -> Config:
     if path is None and not Path(FILE).exists():
         return Config()
     path = path or Path(FILE)
-    return parse(_text(path), str(path))
+    return parse(_text(path), str(path), path.expanduser().parent)
 
 
-def parse(text: str, where: str) -> Config:
-    """Read the text of a config file; `where` is its name for messages."""
+def parse(text: str, where: str, folder: Path | None = None) -> Config:
+    """Read the text of a config file; `where` is its name for messages.
+
+    Relative paths in it count from `folder`.
+    """
     try:
-        return Config.model_validate(tomllib.loads(text))
+        return Config.model_validate(tomllib.loads(text), context={"folder": folder})
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{where}: {error}", fix="mend the line; the syntax is TOML") from error
     except ValidationError as error:
@@ -47,7 +50,7 @@ def parse(text: str, where: str) -> Config:
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8-sig")
+        return path.expanduser().read_text(encoding="utf-8-sig")
     except OSError as error:
         raise ConfigError(f"cannot read {path}: {error.strerror}") from error
     except UnicodeDecodeError as error:

@@ -54,14 +54,14 @@ def given(config: Config) -> Given:
         ca_bundle=_pem("[base] ca_bundle", base.ca_bundle),
         certificate=_pem("[proxy] certificate", proxy.certificate),
         certificate_key=None if key is None else SecretStr(key),
-        proxy_password=_secret(base.http_proxy_password),
-        index_password=_secret(base.python_index_password),
-        channel_password=_secret(config.models.channel_password),
-        git_password=_secret(config.workflows.password),
+        proxy_password=optional("[base] http_proxy_password", base.http_proxy_password),
+        index_password=optional("[base] python_index_password", base.python_index_password),
+        channel_password=optional("[models] channel_password", config.models.channel_password),
+        git_password=optional("[workflows] password", config.workflows.password),
         known_hosts=_text("[workflows] known_hosts", config.workflows.known_hosts),
         allowed_signers=_text("[workflows] allowed_signers", config.workflows.allowed_signers),
         connections=connections.document(config.connections),
-        backup_passphrase=_secret(config.backup.passphrase),
+        backup_passphrase=optional("[backup] passphrase", config.backup.passphrase),
         variables=variables.document(config.variables),
         project=_project(config),
     )
@@ -92,8 +92,9 @@ def _project(config: Config) -> Project | None:
     return project
 
 
-def _secret(reference: SecretRef | None) -> SecretStr | None:
-    return None if reference is None else secret(reference)
+def optional(setting: str, reference: SecretRef | None) -> SecretStr | None:
+    """The secret of a setting that may not be there. Raises `ConfigError` that names it."""
+    return None if reference is None else secret(reference, setting)
 
 
 def _text(setting: str, path: str | None) -> str | None:

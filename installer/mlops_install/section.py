@@ -1,9 +1,31 @@
 """What tables of the config file are made of."""
 
 import re
+from pathlib import Path
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    model_validator,
+)
+
+
+def beside(value: str, info: ValidationInfo) -> str:
+    """A path on this side; a relative one counts from the folder of the config file."""
+    folder = (info.context or {}).get("folder")
+    return value if folder is None else str(folder / Path(value).expanduser())
+
+
+def _beside(value: str, info: ValidationInfo) -> str:
+    return value if "://" in value else beside(value, info)
+
+
+LocalPath = Annotated[str, AfterValidator(beside)]
+LocalPathOrUrl = Annotated[str, AfterValidator(_beside)]
 
 
 class Section(BaseModel):
@@ -16,7 +38,7 @@ class SecretRef(Section):
     """Where a secret is: `{ env = "NAME" }` or `{ file = "PATH" }`, never the secret itself."""
 
     env: str | None = None
-    file: str | None = None
+    file: LocalPath | None = None
 
     @model_validator(mode="after")
     def _one_of_two(self) -> "SecretRef":
@@ -52,6 +74,7 @@ def shown(keys: list[str], value: object) -> str:
 
 
 Address = Annotated[str, AfterValidator(without_login)]
+AddressOrPath = Annotated[LocalPathOrUrl, AfterValidator(without_login)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 Url = Annotated[str, Field(pattern=r"^https?://[^\s@]+$")]
 Name = Annotated[str, Field(pattern=r"^[a-z_][a-z0-9_-]*$")]

@@ -6,7 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from mlops_server.workflows.config import refused
 from pydantic import ConfigDict, Field, model_validator
 
-from mlops_install.section import Address, SecretRef, Section, Url
+from mlops_install.section import Address, AddressOrPath, LocalPath, SecretRef, Section, Url
 
 Cuda = Annotated[str, Field(pattern=r"^[0-9]+\.[0-9]+$")]
 Platform = Literal["linux-64", "linux-aarch64"]
@@ -43,7 +43,7 @@ class Models(Section):
     channel_password: SecretRef | None = Field(
         None, description="Where the password is.", examples=[{"env": "CHANNEL_PASSWORD"}]
     )
-    pypi_names: Address | None = Field(
+    pypi_names: AddressOrPath | None = Field(
         None,
         description="File or address of a map from PyPI's names to conda's, instead of the shipped"
         " one; it matters for pip sections only.",
@@ -67,7 +67,7 @@ class Workflows(Section):
         description="Branch to follow, or refs/tags/NAME.",
     )
     pull_every: int = Field(300, ge=30, le=86400, description="Seconds between two pulls.")
-    known_hosts: str | None = Field(
+    known_hosts: LocalPath | None = Field(
         None,
         description="File on this side with the SSH host keys of the Git server, as in known_hosts."
         " Needed for SSH.",
@@ -79,7 +79,7 @@ class Workflows(Section):
     password: SecretRef | None = Field(
         None, description="Where the password or token is.", examples=[{"env": "GIT_TOKEN"}]
     )
-    allowed_signers: str | None = Field(
+    allowed_signers: LocalPath | None = Field(
         None,
         description="File on this side with the SSH keys that may sign commits, as ssh-keygen(1)"
         " tells. When set, a commit that none of them signed is rejected.",
@@ -92,7 +92,7 @@ class Workflows(Section):
     test_timeout: int = Field(
         600, ge=10, le=86400, description="Seconds for the project's own tests before activation."
     )
-    path: str | None = Field(
+    path: LocalPath | None = Field(
         None,
         description="Instead of a repository: folder on this side with dags/ and models/, put onto"
         " the server as it is at the moment.",
