@@ -60,13 +60,14 @@ def lock_of(tmp_path, *entries):
 def test_the_lock_gives_what_is_for_this_machine_and_not_only_for_developers(tmp_path):
     path = lock_of(
         tmp_path,
+        entry("python"),
         entry(),
         entry("numpy", platform="win-64"),
         entry("pytest", category="dev"),
         entry("tiny", "pip", url="https://example.org/tiny-1.0-py3-none-any.whl"),
     )
     conda, pip = lockfile.read(path)
-    assert [p.name for p in conda] == ["numpy"]
+    assert [p.name for p in conda] == ["python", "numpy"]
     assert [p.name for p in pip] == ["tiny"]
 
 
@@ -283,3 +284,20 @@ def test_the_command_line_loads_nothing_heavy():
     code += "print(sorted({'rattler', 'yaml', 'asyncio'} & {*sys.modules}))"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout == "[]\n"
+
+
+def test_a_reader_that_has_seen_enough_is_no_error(tmp_path):
+    """As in `mlops workflows status | head -1`."""
+    code = (
+        "import sys; from pathlib import Path; from mlops_server.__main__ import run;"
+        "from mlops_server.layout import Layout;"
+        "run(['workflows', 'status'], Layout(Path(sys.argv[1])))"
+    )
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)], stdout=writer, stderr=subprocess.PIPE,
+        text=True, check=False,
+    )  # fmt: skip
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (141, "")
