@@ -25,8 +25,7 @@ if TYPE_CHECKING:
 
 GRACE = 5.0  # seconds between SIGTERM and SIGKILL
 TAG = "$mlops"
-DEPTH = 100
-RESERVED = {"__classname__", "__id__"}
+DEPTH, RESERVED = 100, {"__classname__", "__id__"}
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_CHILD_SUBREAPER = 1, 4, 36
 STOP = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
 

@@ -36,9 +36,9 @@ LISTENER = 3  # where systemd's descriptors begin
 LARGEST = 16 << 20  # bytes of a request; nginx's limit is the same
 PATIENCE = 30.0  # seconds that a client may be silent, and that a stop takes new connections
 START = 300  # seconds for load() and EXAMPLE where the record says nothing; as the unit has it
+KEYS = (str, int, float, type(None))
 METHODS = {"/health": "GET", "/predict": "POST"}
-ENDLESS = re.compile(rb"[eE]\+?\d{3}|\d{309}")
-"""Only in such a request may a number be beyond the largest float."""
+ENDLESS = re.compile(rb"[eE]\+?\d{3}|\d{309}")  # else no number is beyond the largest float
 
 
 class RefusedError(Exception):
@@ -124,32 +124,24 @@ def _plain(value: Any) -> Any:
 def _keyed(value: Any) -> Any:
     """The same with keys that JSON has: numpy's numbers are plain ones, dates are texts."""
     if isinstance(value, dict):
-        return {_key(key): _keyed(one) for key, one in value.items()}
+        return {k if isinstance(k, KEYS) else _plain(k): _keyed(v) for k, v in value.items()}
     return [_keyed(one) for one in value] if isinstance(value, (list, tuple)) else value
-
-
-def _key(key: Any) -> Any:
-    if key is None or isinstance(key, (str, int, float)):
-        return key
-    return key.item() if hasattr(key, "item") else _plain(key)
 
 
 def parse(data: bytes) -> Any:
     """A request's JSON, which has neither NaN nor infinity. Raises `ValueError`."""
     floats = _finite if ENDLESS.search(data) else None
     try:
-        return json.loads(data, parse_constant=_no_number, parse_float=floats)
+        return json.loads(data, parse_constant=_finite, parse_float=floats)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
 
 
-def _no_number(text: str) -> float:
-    raise ValueError(f"{text[:30]} is no number of JSON")
-
-
 def _finite(text: str) -> float:
     found = float(text)
-    return found if found - found == 0 else _no_number(text)
+    if found - found != 0:
+        raise ValueError(f"{text[:30]} is no number of JSON")
+    return found
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -186,11 +178,8 @@ class Handler(BaseHTTPRequestHandler):
             raise RefusedError(404, "there is only POST /predict and GET /health")
         if self.command != METHODS[path]:
             raise RefusedError(405, f"{path} is asked by {METHODS[path]}")
-        return self.service.health() if path == "/health" else self.predicted(data)
-
-    def predicted(self, data: bytes) -> bytes:
-        """What the model makes of a request. Raises `RefusedError`."""
-        return self.service.predict(self.parsed(data))
+        known = self.service
+        return known.health() if path == "/health" else known.predict(self.parsed(data))
 
     def answer(self, code: int, text: bytes) -> None:
         """Send an answer; one to HEAD has no body."""
@@ -198,10 +187,9 @@ class Handler(BaseHTTPRequestHandler):
         self.send_response(code)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(text)))
-        if code == 401:
-            self.send_header("WWW-Authenticate", "Bearer")
-        if code == 405:
-            self.send_header("Allow", METHODS[self.path.partition("?")[0]])
+        if code in (401, 405):
+            allowed = ("Allow", METHODS.get(self.path.partition("?")[0], "GET, POST"))
+            self.send_header(*(("WWW-Authenticate", "Bearer") if code == 401 else allowed))
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(text)
@@ -239,18 +227,13 @@ class Handler(BaseHTTPRequestHandler):
             raise RefusedError(400, f"this is not JSON: {error}") from None
         if not isinstance(found, dict):
             raise RefusedError(400, "a request is a JSON object")
-        return self.checked(found)
-
-    def checked(self, request: dict[str, Any]) -> dict[str, Any]:
-        """What service.py's own check(request) makes of it; its `ValueError` is the client's."""
         check = getattr(self.service.module, "check", None)
-        if check is None:
-            return request
         try:
-            check(request)
+            if check:
+                check(found)  # its `ValueError` is the client's fault
         except ValueError as error:
             raise RefusedError(400, str(error)) from None
-        return request
+        return found
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - its name in the base
         """nginx has a log of requests."""
@@ -326,8 +309,8 @@ def main(arguments: list[str]) -> None:
         record = json.load(file)
     listener = socket.socket(fileno=LISTENER)
     listener.set_inheritable(False)
-    limit = record.get("start_timeout", START)
-    notify(f"EXTEND_TIMEOUT_USEC={limit}000000")  # systemd's own limit, or this if it is longer
+    # systemd's own limit, or this one if it is longer
+    notify(f"EXTEND_TIMEOUT_USEC={record.get('start_timeout', START)}000000")
     service = Service(record, arguments[1])
     handler = type("Handler", (Handler,), {"service": service})
     server = Server(listener, handler, record["threads"])
