@@ -95,7 +95,7 @@ def pull(context: Context) -> Iterator[AnyResource]:
 def first_pull(context: Context) -> Iterator[AnyResource]:
     """A commit of the repository is in force; later ones are the DAG's business."""
     if context.config.workflows.repository:
-        yield Pulled(f"{STATE}/state.json")
+        yield Pulled(CURRENT)
 
 
 def _git_login(context: Context) -> str:

@@ -4,15 +4,14 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
-from airflow.sdk import BaseOperator
 from mlops_server.layout import Layout
 
 from mlops_airflow import door
 from mlops_airflow.environments import find_release, first_released
-from mlops_airflow.operators import callers
+from mlops_airflow.operators import ExplainedOperator, callers
 
 
-class DeployModelOperator(BaseOperator):
+class DeployModelOperator(ExplainedOperator):
     """Serve the model in `folder` under the name `name`, from the environment of model `env`.
 
     The release is the one that the DAG's file is in, so that a model is served by the versions

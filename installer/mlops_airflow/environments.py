@@ -3,6 +3,7 @@
 import fcntl
 import os
 import pwd
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,6 +18,15 @@ INHERITED = (
     *("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"),
 )
 ATTEMPTS = 3
+NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+ACTIVATE = """\
+mlops_script=$1 mlops_count=$2; shift 2
+declare -A mlops_own
+for (( ; mlops_count > 0; mlops_count-- )); do mlops_own[$1]=${!1}; shift; done
+. "$mlops_script" </dev/null
+for mlops_name in "${!mlops_own[@]}"; do export "$mlops_name=${mlops_own[$mlops_name]}"; done
+exec "$@"
+"""
 
 
 class MissingEnvironmentError(LookupError):
@@ -180,10 +190,14 @@ def variables(
     return found
 
 
-def activated(environment: Environment, command: list[str]) -> list[str]:
-    """The command, after the environment's activation script where there is one."""
+def activated(environment: Environment, command: list[str], given: Iterable[str] = ()) -> list[str]:
+    """The command, after the environment's activation script where there is one.
+
+    `given` are names of variables that the task itself sets: they win over the script's.
+    """
     script = environment.activation
     if not script:
         return command
-    text = '. "$1" </dev/null; shift; exec "$@"'
-    return ["/bin/bash", "--noprofile", "--norc", "-c", text, "bash", str(script), *command]
+    kept = [name for name in given if NAME.fullmatch(name)]
+    words = [str(len(kept)), *kept, *command]
+    return ["/bin/bash", "--noprofile", "--norc", "-c", ACTIVATE, "bash", str(script), *words]

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import FunctionType
 from typing import Any
 
-from mlops_airflow import runner
+from mlops_airflow import annotations, runner
 from mlops_airflow.environments import Environment
 
 
@@ -61,9 +61,10 @@ def request(
     names = list(inspect.signature(found).parameters)
     return json.dumps(
         {
-            "source": source_of(found, file),
+            "source": annotations.as_texts(source_of(found, file)),
             "file": file,
             "line": found.__code__.co_firstlineno,
+            "flags": annotations.flags(found),
             "name": found.__name__,
             "decorated": decorated,
             "args": [

@@ -21,7 +21,7 @@ from airflow.sdk.definitions._internal.contextmanager import DagContext, TaskGro
 from airflow.sdk.definitions.context import KNOWN_CONTEXT_KEYS
 from mlops_server.layout import Layout
 
-from mlops_airflow import functions, process, runner
+from mlops_airflow import dates, functions, process, runner
 from mlops_airflow.environments import (
     Environment,
     MissingEnvironmentError,
@@ -47,7 +47,20 @@ def callers() -> Iterator[str]:
         frame = frame.f_back
 
 
-class CondaOperator(BaseOperator):
+class ExplainedOperator(BaseOperator):
+    """An operator that says what is wrong when a template names a date that the run has not."""
+
+    def render_template_fields(self, context: Any, jinja_env: Any = None) -> None:
+        """Fill in the templates. Raises what ends the task for good, where a date is missing."""
+        try:
+            super().render_template_fields(context, jinja_env)
+        except Exception as error:
+            if name := dates.undefined(error, context):
+                raise AirflowFailException(dates.text(name, "a template")) from None
+            raise
+
+
+class CondaOperator(ExplainedOperator):
     """What both operators share; use one of them.
 
     `env` names a model; `env_vars` are added to the clean environment; an exit code
@@ -171,6 +184,8 @@ class CondaPythonOperator(CondaOperator, PythonOperator):
     def determine_kwargs(self, context: Mapping[str, Any]) -> Mapping[str, Any]:
         """The arguments by name: the user's, and those of the context that are asked for."""
         found = super().determine_kwargs(context)
+        if name := dates.missing(self.python_callable, found, self.op_args):
+            raise AirflowFailException(dates.text(name, f"argument {name}"))
         asked = inspect.signature(self.python_callable).parameters
         for name in KNOWN_CONTEXT_KEYS.intersection(asked, found) - CONTEXT - set(self.op_kwargs):
             _check(name, found[name])
@@ -195,7 +210,7 @@ class CondaPythonOperator(CondaOperator, PythonOperator):
             stack.callback(os.close, result)
             command = process.calling(environment.prefix / "bin/python", result)
             ended = self.supervised(
-                activated(environment, command),
+                activated(environment, command, self.env_vars or ()),
                 environment,
                 self._context,
                 cwd=cwd,
@@ -261,7 +276,7 @@ class CondaBashOperator(CondaOperator):
             cwd = stack.enter_context(self.folder(environment.model_folder))
             shell = ["/bin/bash", "-c", self.bash_command]
             ended = self.supervised(
-                process.executing(activated(environment, shell)),
+                process.executing(activated(environment, shell, self.env_vars or ())),
                 environment,
                 context,
                 cwd=cwd,
@@ -270,4 +285,4 @@ class CondaBashOperator(CondaOperator):
             )
         if ended.code:
             raise AirflowException(process.ending(ended.code))
-        return ended.last_line
+        return str(runner.encode(ended.last_line, "the last line of stdout"))

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 GRACE = 5.0  # seconds between SIGTERM and SIGKILL
 TAG = "$mlops"
+DEPTH, RESERVED = 100, {"__classname__", "__id__"}
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_CHILD_SUBREAPER = 1, 4, 36
 STOP = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
 
@@ -34,17 +35,21 @@ class RefusedError(TypeError):
 
 
 def encode(value: Any, where: str) -> Any:
-    """`value` as json can write it, dates tagged. Raises `RefusedError`, which names `where`."""
+    """`value` as Airflow can store it, dates tagged. Raises `RefusedError`, which names `where`."""
+    if where.count("[") > DEPTH:
+        raise RefusedError(f"{where[:60]}... is nested more than {DEPTH} levels deep")
     if type(value) is not value.__class__ and hasattr(value, "__wrapped__"):
         value = value.__wrapped__  # one of Airflow's lazy values, which passes for another
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, int):
+        if not -(2**63) <= value < 2**63:
+            raise RefusedError(f"{where} is an int of more than 64 bits: pass a str or a float")
         return int(value)
     if isinstance(value, float):
         return _encode_float(float(value), where)
     if isinstance(value, str):
-        return str.__str__(value)
+        return _encode_str(str.__str__(value), where)
     if isinstance(value, datetime.date):
         return _encode_date(value, where)
     if isinstance(value, Mapping):
@@ -56,6 +61,18 @@ def encode(value: Any, where: str) -> Any:
     if getattr(value, "shape", None) == () and hasattr(value, "item"):
         return encode(value.item(), where)
     raise _refused(value, where)
+
+
+def _encode_str(value: str, where: str) -> str:
+    """PostgreSQL stores neither of these."""
+    if "\0" in value:
+        raise RefusedError(f"{where} is a str with a NUL (\\0), which Airflow cannot store")
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        what = f"{value[error.start]!a}, a lone surrogate"
+        raise RefusedError(f"{where} is a str with {what}, which Airflow cannot store") from None
+    return value
 
 
 def _encode_float(value: float, where: str) -> float:
@@ -76,6 +93,9 @@ def _encode_mapping(value: Mapping[Any, Any], where: str) -> Any:
     for key in value:
         if not isinstance(key, str):
             raise RefusedError(f"{where} has the key {key!r}: keys must be str")
+        _encode_str(str.__str__(key), f"the key {key!a} of {where}")
+        if key in RESERVED:
+            raise RefusedError(f"{where} has the key {key!r}, which Airflow keeps for itself")
     found = {str.__str__(key): encode(one, f'{where}["{key}"]') for key, one in list(value.items())}
     return {TAG: "dict", "value": found} if TAG in found else found
 
@@ -242,7 +262,7 @@ def load(request: dict[str, Any]) -> Callable[..., Any]:
     import builtins
 
     source, file, line = request["source"], request["file"], request["line"]
-    flags = __future__.annotations.compiler_flag
+    flags = request.get("flags", __future__.annotations.compiler_flag)
     indented = source[:1].isspace()
     text = "\n" * (line - 2) + "if 1:\n" + source if indented else "\n" * (line - 1) + source
     tree: Any = compile(text, file, "exec", flags | _ast.PyCF_ONLY_AST, dont_inherit=True)
@@ -250,7 +270,10 @@ def load(request: dict[str, Any]) -> Callable[..., Any]:
     if request["decorated"]:
         found.decorator_list = _below_ours(found.decorator_list)
     tree.body = [found]
-    names: dict[str, Any] = {"__name__": "__task__", "__file__": file, "__builtins__": builtins}
+    # A module like any other: dataclasses, typing and pickle look it up by a class's __module__.
+    module = sys.modules["__task__"] = type(sys)("__task__")
+    names: dict[str, Any] = module.__dict__
+    names.update(__file__=file, __builtins__=builtins)
     exec(compile(tree, file, "exec", flags, dont_inherit=True), names)  # noqa: S102
     function: Callable[..., Any] = names[request["name"]]
     return function
@@ -277,8 +300,8 @@ def _report(error: Exception, file: str) -> dict[str, Any]:
         print("A task has no names from outside its function: import and define them inside it.")
     frames = traceback.extract_tb(trace)
     where = [frame for frame in frames if frame.filename == file] or frames
-    said = str(error).strip().splitlines()
-    found: dict[str, Any] = {"text": ": ".join([type(error).__name__, *said[:1]])}
+    said = str(error).encode(errors="backslashreplace").decode().replace("\0", "?").strip()
+    found: dict[str, Any] = {"text": ": ".join([type(error).__name__, *said.splitlines()[:1]])}
     if where:
         found.update(file=where[-1].filename, line=where[-1].lineno)
     return found

@@ -37,7 +37,6 @@ from mlops_install.roles.base import with_login
 from mlops_install.shell import sh
 from mlops_install.upgrade import Upgrade
 from mlops_install.upgrading import Steps
-from mlops_install.workflowsettings import Workflows
 
 OK, DIFFERENT = 0, 2
 
@@ -246,7 +245,10 @@ def lock(config: Path | None, wish: LockWish) -> int:
     read = configs.load(config)
     folder = wish.project or Path(read.workflows.path or ".").expanduser()
     models, base = read.models, read.base
-    secrets = contexts.given(read.model_copy(update={"workflows": Workflows()}))
+    channel = index = None
+    if not wish.check:  # which asks nobody
+        channel = contexts.optional("[models] channel_password", models.channel_password)
+        index = contexts.optional("[base] python_index_password", base.python_index_password)
     options = locking.LockOptions(
         platforms=tuple(models.platforms),
         cuda=models.cuda,
@@ -255,10 +257,10 @@ def lock(config: Path | None, wish: LockWish) -> int:
         conda=wish.conda,
         mirrors=models.channel_mirrors,
         user=models.channel_user,
-        password=secrets.channel_password,
+        password=channel,
         pypi_names=models.pypi_names,
         python_index=base.python_index
-        and with_login(base.python_index, base.python_index_user, secrets.index_password),
+        and with_login(base.python_index, base.python_index_user, index),
     )
     return locking.run(folder, wish.models, options)
 

@@ -13,6 +13,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from mlops_install.errors import ConfigError
+from mlops_install.section import shown
 from mlops_install.settings import Config, sections
 
 FILE = "mlops.toml"
@@ -26,13 +27,16 @@ def load(path: Path | None) -> Config:
     if path is None and not Path(FILE).exists():
         return Config()
     path = path or Path(FILE)
-    return parse(_text(path), str(path))
+    return parse(_text(path), str(path), path.expanduser().parent)
 
 
-def parse(text: str, where: str) -> Config:
-    """Read the text of a config file; `where` is its name for messages."""
+def parse(text: str, where: str, folder: Path | None = None) -> Config:
+    """Read the text of a config file; `where` is its name for messages.
+
+    Relative paths in it count from `folder`.
+    """
     try:
-        return Config.model_validate(tomllib.loads(text))
+        return Config.model_validate(tomllib.loads(text), context={"folder": folder})
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{where}: {error}", fix="mend the line; the syntax is TOML") from error
     except ValidationError as error:
@@ -46,11 +50,11 @@ def parse(text: str, where: str) -> Config:
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text()
+        return path.expanduser().read_text(encoding="utf-8-sig")
     except OSError as error:
         raise ConfigError(f"cannot read {path}: {error.strerror}", fix="mend the path") from error
     except UnicodeDecodeError as error:
-        raise ConfigError(f"cannot read {path}: {error}", fix="save it as UTF-8") from error
+        raise ConfigError(f"{path} is not UTF-8: {error}", fix="save it as UTF-8") from error
 
 
 def _problem(text: str, where: str, error: dict[str, Any]) -> str:
@@ -60,16 +64,10 @@ def _problem(text: str, where: str, error: dict[str, Any]) -> str:
         return f"{place}: there is no such setting{_nearest(keys)}"
     message = str(error["msg"]).removeprefix("Value error, ")
     said = f"{message[0].lower()}{message[1:]}"
-    value = _shown(keys, error["input"])
+    value = shown(keys, error["input"])
     if error["type"] == "value_error":  # ours, which tells what is right by itself
         return f"{place}: {value}{': ' if value else ''}{said}"
     return f"{place}: {said}{', not ' if value else ''}{value}"
-
-
-def _shown(keys: list[str], value: object) -> str:
-    """The value for a message; nothing of a whole table, or of what may be a secret."""
-    secret = re.search("passw|passphrase|secret|token", keys[-1])
-    return "" if secret or isinstance(value, dict) else repr(value)
 
 
 def _dotted(keys: list[str]) -> str:

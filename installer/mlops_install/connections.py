@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar
 from urllib.parse import quote, urlencode
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_validator
 
 from mlops_install.errors import ConfigError
 from mlops_install.secretref import secret
-from mlops_install.section import Port, SecretRef, Section
+from mlops_install.section import Port, SecretRef, Section, beside
 
 PATH = "/etc/mlops/connections.json"
 CONNECTION_ID = re.compile(r"[a-z][a-z0-9_-]{0,199}")
@@ -68,6 +68,11 @@ class Connection(Section):
         description="hana and postgres: TLS with a validated certificate. Say false only for a"
         " host that is this machine.",
     )
+
+    @field_validator("trust")
+    @classmethod
+    def _on_this_side(cls, value: str | None, info: ValidationInfo) -> str | None:
+        return beside(value, info) if value and info.data.get("type") == "hana" else value
 
     @model_validator(mode="after")
     def _sound(self) -> "Connection":
@@ -133,7 +138,8 @@ def hana_url(
 def _entry(name: str, one: Connection) -> dict[str, Any]:
     extra: dict[str, Scalar] = dict(one.extra)
     for key, reference in one.secret_extra.items():
-        extra[key] = secret(reference).get_secret_value()
+        setting = f"[connections.{name}] secret_extra.{key}"
+        extra[key] = secret(reference, setting).get_secret_value()
     if one.encrypted:
         extra |= ENCRYPTED.get(one.type, {})
     if one.trust:
@@ -143,11 +149,17 @@ def _entry(name: str, one: Connection) -> dict[str, Any]:
         "host": one.host,
         "port": one.port,
         "login": one.login,
-        "password": secret(one.password).get_secret_value() if one.password else None,
+        "password": _password(name, one),
         "schema": one.schema_name,
         "extra": extra or None,
     }
     return {key: value for key, value in found.items() if value is not None}
+
+
+def _password(name: str, one: Connection) -> str | None:
+    if one.password is None:
+        return None
+    return secret(one.password, f"[connections.{name}] password").get_secret_value()
 
 
 def _trust(name: str, one: Connection) -> str:

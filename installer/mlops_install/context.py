@@ -1,5 +1,6 @@
 """All that a role may know: config, facts, sizes, and what was read on this side."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -58,14 +59,14 @@ def given(config: Config) -> Given:
         ca_bundle=bundle,
         certificate=chain,
         certificate_key=None if key is None else SecretStr(key),
-        proxy_password=_secret(base.http_proxy_password),
-        index_password=_secret(base.python_index_password),
-        channel_password=_secret(config.models.channel_password),
-        git_password=_secret(config.workflows.password),
+        proxy_password=optional("[base] http_proxy_password", base.http_proxy_password),
+        index_password=optional("[base] python_index_password", base.python_index_password),
+        channel_password=optional("[models] channel_password", config.models.channel_password),
+        git_password=optional("[workflows] password", config.workflows.password),
         known_hosts=_text("[workflows] known_hosts", config.workflows.known_hosts),
         allowed_signers=_text("[workflows] allowed_signers", config.workflows.allowed_signers),
         connections=connections.document(config.connections),
-        backup_passphrase=_secret(config.backup.passphrase),
+        backup_passphrase=optional("[backup] passphrase", config.backup.passphrase),
         variables=variables.document(config.variables),
         project=_project(config),
     )
@@ -100,7 +101,8 @@ def _project(config: Config) -> Project | None:
 
     folder = Path(config.workflows.path).expanduser()
     files = release.read(folder, config.workflows.max_release_mb)
-    project = Project(files, projects.read(folder, config.models.cuda))
+    there = {name.split("/")[1] for name in files if re.match(r"models/[^/]+/", name)}
+    project = Project(files, projects.read(folder, config.models.cuda, there))
     for model in project.models:
         if model.options.gpu and "gpu" not in config.pools.slots:
             raise ConfigError(
@@ -110,8 +112,9 @@ def _project(config: Config) -> Project | None:
     return project
 
 
-def _secret(reference: SecretRef | None) -> SecretStr | None:
-    return None if reference is None else secret(reference)
+def optional(setting: str, reference: SecretRef | None) -> SecretStr | None:
+    """The secret of a setting that may not be there. Raises `ConfigError` that names it."""
+    return None if reference is None else secret(reference, setting)
 
 
 def _text(setting: str, path: str | None) -> str | None:

@@ -3,18 +3,21 @@
 import os
 import re
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 from mlops_install.errors import ConfigError
 from mlops_install.resources.tree import Content, Files
 
+KEPT = {".airflowignore"}
+"""Hidden files that are no secret and that the server needs."""
 SKIPPED = {"__pycache__", "node_modules"}
 ODD = re.compile(r"[\x00-\x1f\x7f\\]")
 
 
 def read(folder: Path, limit_mb: int = 100) -> Files:
-    """Read the files: those that Git knows or would add, else all that are not hidden.
+    """Read the files: those that Git knows or would add; without Git all that are not hidden.
 
     Raises `ConfigError` for what cannot become a release.
     """
@@ -38,26 +41,78 @@ def read(folder: Path, limit_mb: int = 100) -> Files:
 
 
 def _names(folder: Path) -> Iterator[str]:
-    if (folder / ".git").exists():
-        yield from (name for name in _git(folder) if os.path.lexists(folder / name))
+    """Git judges what is ignored, also for a subfolder of a repository and for a mere copy of
+    one: what people keep out of Git by .gitignore is often a secret."""
+    if _in_git(folder):
+        listed = _git(folder, "ls-files", "-z", "--cached", "--others", "--exclude-standard")
+        yield from (name for name in _split(listed) if os.path.lexists(folder / name))
         return
+    found = list(_walked(folder))
+    if any(Path(name).name == ".gitignore" for name in found):
+        found = sorted(set(found) - set(_ignored(folder)))
+    yield from (name for name in found if Path(name).name in KEPT or not _hidden(name))
+
+
+def _walked(folder: Path) -> Iterator[str]:
     for top, folders, names in os.walk(folder):
-        folders[:] = [name for name in folders if not name.startswith(".") and name not in SKIPPED]
-        for name in names:
-            if not name.startswith("."):
-                yield str((Path(top) / name).relative_to(folder))
+        folders[:] = [name for name in folders if not _hidden(name) and name not in SKIPPED]
+        yield from (str((Path(top) / name).relative_to(folder)) for name in names)
 
 
-def _git(folder: Path) -> list[str]:
-    words = ["git", "-C", str(folder), "ls-files", "-z", "--cached", "--others"]
-    done = subprocess.run([*words, "--exclude-standard"], capture_output=True, check=False)
+def _hidden(name: str) -> bool:
+    return Path(name).name.startswith(".")
+
+
+def _in_git(folder: Path) -> bool:
+    """Whether a repository is responsible for the folder, and does not ignore all of it."""
+    above = (folder.resolve(), *folder.resolve().parents)
+    if not any(os.path.lexists(place / ".git") for place in above):
+        return False
+    if "not a git repository" in _run(folder, "rev-parse", "--show-toplevel").stderr.decode():
+        return False
+    _git(folder, "rev-parse", "--show-toplevel")
+    return _run(folder, "check-ignore", "-q", str(folder.resolve())).returncode != 0
+
+
+def _ignored(folder: Path) -> list[str]:
+    """What the .gitignore files of a folder that is in no repository leave out."""
+    with tempfile.TemporaryDirectory(prefix="mlops-git-") as made:
+        place = [f"--git-dir={made}", f"--work-tree={folder.resolve()}"]
+        _git(folder, "init", "-q", "--bare", made)
+        words = ["ls-files", "-z", "--others", "--ignored", "--exclude-per-directory=.gitignore"]
+        return _split(_git(folder, *place, *words))
+
+
+def _split(listed: bytes) -> list[str]:
+    return [os.fsdecode(name) for name in listed.split(b"\0") if name]
+
+
+def _git(folder: Path, *words: str) -> bytes:
+    done = _run(folder, *words)
     if done.returncode != 0:
         raise ConfigError(
             f"[workflows] path: git cannot list the files of {folder}",
             detail=done.stderr.decode(errors="replace").strip(),
             fix="mend the repository, or copy its files to a folder without .git",
         )
-    return [os.fsdecode(name) for name in done.stdout.split(b"\0") if name]
+    return done.stdout
+
+
+def _run(folder: Path, *words: str) -> "subprocess.CompletedProcess[bytes]":
+    """Git, in English, and of this folder: a hook of Git's sets GIT_DIR for another one."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    try:
+        return subprocess.run(
+            ["git", "-C", str(folder), *words],
+            env=clean | {"LC_ALL": "C"},
+            capture_output=True,
+            check=False,
+        )
+    except FileNotFoundError:
+        raise ConfigError(
+            f"[workflows] path: {folder} belongs to Git, and git is not installed here",
+            fix="install git: it knows which files are to be left out",
+        ) from None
 
 
 def _content(folder: Path, name: str) -> Content:

@@ -8,6 +8,8 @@ from hashlib import file_digest
 from pathlib import Path
 from typing import Any
 
+from mlops_server.backup import header
+
 from mlops_install import actions, backups, engine, host, locks, report, runlock
 from mlops_install import config as configs
 from mlops_install import context as contexts
@@ -15,14 +17,13 @@ from mlops_install import plan as plans
 from mlops_install import progress as progresses
 from mlops_install.actions import DIFFERENT
 from mlops_install.context import Context, Given
-from mlops_install.errors import ConfigError
+from mlops_install.errors import ConfigError, translated
 from mlops_install.host import Host
 from mlops_install.reaching import Options
 from mlops_install.roles import stages
 from mlops_install.settings import Config
 from mlops_install.workflowsettings import Workflows
 
-AGE, GPG = b"age-encryption.org/", (0x8C, 0xC3)
 PROVISIONED = "test -e /var/lib/mlops/answered"
 TASKS = "select count(*) as number from task_instance where state = 'running'"
 
@@ -44,7 +45,7 @@ def restore(options: Options, wish: Wish) -> int:
     given = contexts.given(config)
     file = Path(wish.archive).expanduser()
     local = file if file.is_file() else None
-    kind = seal(local) if local else wish.archive.rpartition(".")[2]
+    kind = proven(local) if local else wish.archive.rpartition(".")[2]
     secret = _secret(wish, kind, bool(local), given)
     _possible(config, kind, bool(local))
     with actions.reach(options, given=given) as (server, context):
@@ -78,13 +79,13 @@ def _finish(options: Options) -> int:
     return max(missing, actions.verify(options, None))
 
 
-def seal(path: Path) -> str:
-    """How a file is encrypted, by its first bytes: age, gpg or empty."""
-    with path.open("rb") as file:
-        head = file.read(len(AGE))
-    if head == AGE:
-        return "age"
-    return "gpg" if head[:1] and head[0] in GPG else ""
+def proven(path: Path) -> str:
+    """How a file is encrypted: age, gpg or empty. Raises `ConfigError` for what is no backup."""
+    try:
+        with translated():
+            return header.prove(path)[0]
+    except OSError as error:
+        raise ConfigError(f"cannot read {path}: {error.strerror}", fix="see its mode") from error
 
 
 def _secret(wish: Wish, kind: str, local: bool, given: Given) -> str:
@@ -93,6 +94,9 @@ def _secret(wish: Wish, kind: str, local: bool, given: Given) -> str:
             return wish.identity.expanduser().read_text()
         except OSError as error:
             raise ConfigError(f"cannot read {wish.identity}: {error.strerror}") from error
+        except UnicodeDecodeError as error:
+            fix = "an identity is the text file that `age-keygen` makes"
+            raise ConfigError(f"{wish.identity} is no age identity", fix=fix) from error
     if kind == "age":
         raise ConfigError("the backup is encrypted for an age key", fix="give --identity FILE")
     if kind != "gpg" or not local:  # the server knows the passphrase of its own

@@ -10,25 +10,27 @@ from mlops_install.lastresort import SECRETS
 from mlops_install.section import SecretRef
 
 
-def secret(reference: SecretRef) -> SecretStr:
-    """What a reference points to. Raises `ConfigError` when it is not there."""
-    found = _read(reference)
+def secret(reference: SecretRef, setting: str) -> SecretStr:
+    """What a reference points to. Raises `ConfigError`, which names the setting."""
+    found = _read(reference, setting)
     SECRETS.add(found.get_secret_value())
     return found
 
 
-def _read(reference: SecretRef) -> SecretStr:
+def _read(reference: SecretRef, setting: str) -> SecretStr:
     if reference.env is None:
         path = Path(reference.file or "").expanduser()
         try:
             return SecretStr(path.read_text().strip())
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(
-                f"cannot read {path}: {error}", fix="name the file of a secret, as text"
-            ) from error
+        except OSError as error:
+            why, fix = f"cannot read {path}: {error.strerror}", "write the secret into the file"
+            raise ConfigError(f"{setting}: {why}", fix=fix) from error
+        except UnicodeDecodeError as error:
+            fix = "save it as UTF-8"
+            raise ConfigError(f"{setting}: {path} is not UTF-8", fix=fix) from error
     if reference.env not in os.environ:
         raise ConfigError(
-            f"the environment variable {reference.env} is not set",
-            fix=f"set it, or change the setting that names {reference.env}",
+            f"{setting}: the environment variable {reference.env} is not set",
+            fix=f"set it, or change {setting}",
         )
     return SecretStr(os.environ[reference.env])

@@ -8,7 +8,7 @@ from pydantic import Field, field_validator, model_validator
 from mlops_install import names, timezones
 from mlops_install.backupsettings import Backup
 from mlops_install.connections import Connections
-from mlops_install.section import Name, SecretRef, Section, Url
+from mlops_install.section import LocalPath, Name, SecretRef, Section, Url
 from mlops_install.variables import Variables
 from mlops_install.workflowsettings import Models, Pools, Workflows
 
@@ -78,7 +78,7 @@ class Base(Section):
     no_proxy: list[str] = Field(
         [], description="Hosts to reach without the proxy.", examples=[["mirror.example.org"]]
     )
-    ca_bundle: str | None = Field(
+    ca_bundle: LocalPath | None = Field(
         None,
         description="File (PEM) with further certificate authorities that the server shall trust.",
         examples=["corporate-ca.pem"],
@@ -206,14 +206,14 @@ class Proxy(Section):
     )
     https_port: int = Field(443, ge=1, le=65535, description="Port of the URL.")
     http_port: int = Field(80, ge=1, le=65535, description="Port that sends browsers on to HTTPS.")
-    certificate: str | None = Field(
+    certificate: LocalPath | None = Field(
         None,
         description="Certificate chain (PEM) on this side, the server's own first. It is judged"
         " before anything changes: key, dates, name, chain. Default: self-signed, made on the"
         " server.",
         examples=["ml.example.org.pem"],
     )
-    certificate_key: str | None = Field(
+    certificate_key: LocalPath | None = Field(
         None,
         description="Its private key (PEM).",
         examples=["ml.example.org.key"],

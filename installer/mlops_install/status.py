@@ -135,7 +135,8 @@ def _workflows(text: str) -> Iterator[Line]:
     held = ", held: `mlops-install workflows release` ends that" if found.get("held") else ""
     yield Line("workflows", f"{name or 'none yet'} {about.get('subject', '')}".strip() + held)
     for one in found.get("rejected", ())[:REJECTED]:
-        yield Line(f"rejected {one['commit'][:12]}", one["reason"])
+        tip = one["commit"] == found.get("seen")  # older ones were put right by a later commit
+        yield Line(f"rejected {one['commit'][:12]}", one["reason"], False if tip else None)
 
 
 def _upgrade(text: str) -> Iterator[Line]:

@@ -42,12 +42,12 @@ class Variables(Section):
 
 def document(variables: Variables) -> SecretStr:
     """The file for the server, with the secrets. Raises `ConfigError` that names the cause."""
-    found = {name: _text(value) for name, value in sorted(variables.all.items())}
+    found = {name: _text(name, value) for name, value in sorted(variables.all.items())}
     return SecretStr(json.dumps(found, indent=1) + "\n")
 
 
-def _text(value: Value) -> str:
+def _text(name: str, value: Value) -> str:
     """What `Variable.get` returns; lists as they are would lose their brackets in Airflow."""
     if isinstance(value, SecretRef):
-        return secret(value).get_secret_value()
+        return secret(value, f"[variables] {name}").get_secret_value()
     return value if isinstance(value, str) else json.dumps(value)

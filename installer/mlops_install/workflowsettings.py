@@ -3,9 +3,10 @@
 import re
 from typing import Annotated, Any, ClassVar, Literal
 
+from mlops_server.workflows.config import refused
 from pydantic import ConfigDict, Field, model_validator
 
-from mlops_install.section import SecretRef, Section, Url
+from mlops_install.section import Address, AddressOrPath, LocalPath, SecretRef, Section, Url
 
 Cuda = Annotated[str, Field(pattern=r"^[0-9]+\.[0-9]+$")]
 Platform = Literal["linux-64", "linux-aarch64"]
@@ -42,7 +43,7 @@ class Models(Section):
     channel_password: SecretRef | None = Field(
         None, description="Where the password is.", examples=[{"env": "CHANNEL_PASSWORD"}]
     )
-    pypi_names: str | None = Field(
+    pypi_names: AddressOrPath | None = Field(
         None,
         description="File or address of a map from PyPI's names to conda's, instead of the shipped"
         " one; it matters for pip sections only.",
@@ -53,7 +54,7 @@ class Models(Section):
 class Workflows(Section):
     """The workflows: DAGs and models, from a Git repository or from a folder on this side."""
 
-    repository: str | None = Field(
+    repository: Address | None = Field(
         None,
         pattern=r"^(ssh://|https://|[\w.-]+@[\w.-]+:)[^\s]+$",
         description="Git repository that the server pulls. Over SSH it logs in with a key that is"
@@ -66,7 +67,7 @@ class Workflows(Section):
         description="Branch to follow, or refs/tags/NAME.",
     )
     pull_every: int = Field(300, ge=30, le=86400, description="Seconds between two pulls.")
-    known_hosts: str | None = Field(
+    known_hosts: LocalPath | None = Field(
         None,
         description="File on this side with the SSH host keys of the Git server, as in known_hosts."
         " Needed for SSH.",
@@ -78,7 +79,7 @@ class Workflows(Section):
     password: SecretRef | None = Field(
         None, description="Where the password or token is.", examples=[{"env": "GIT_TOKEN"}]
     )
-    allowed_signers: str | None = Field(
+    allowed_signers: LocalPath | None = Field(
         None,
         description="File on this side with the SSH keys that may sign commits, as ssh-keygen(1)"
         " tells. When set, a commit that none of them signed is rejected.",
@@ -91,7 +92,7 @@ class Workflows(Section):
     test_timeout: int = Field(
         600, ge=10, le=86400, description="Seconds for the project's own tests before activation."
     )
-    path: str | None = Field(
+    path: LocalPath | None = Field(
         None,
         description="Instead of a repository: folder on this side with dags/ and models/, put onto"
         " the server as it is at the moment.",
@@ -105,6 +106,8 @@ class Workflows(Section):
             raise ValueError("repository and path exclude each other")
         if self.repository and not self.repository.startswith("https://") and not self.known_hosts:
             raise ValueError("a repository over SSH needs known_hosts")
+        if self.repository and (problem := refused(self.repository, ("ssh", "https"))):
+            raise ValueError(f"repository: {problem}")
         return self
 
 

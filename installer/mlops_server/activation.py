@@ -38,6 +38,11 @@ def _variables(prefix: Path) -> dict[str, str]:
     state = prefix / "conda-meta/state"
     if state.is_file():
         found |= json.loads(state.read_bytes()).get("env_vars", {})
+    asked = prefix / ".mlops/environment.yml"
+    if asked.is_file():
+        from mlops_server.models import variables  # needs YAML, which a service's start has not
+
+        found |= variables.read(asked.read_bytes())
     return {n: str(v) for n, v in found.items() if re.fullmatch(r"[A-Za-z_]\w*", n, re.ASCII)}
 
 

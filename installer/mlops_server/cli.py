@@ -6,6 +6,7 @@ Heavy modules load where they are needed.
 import argparse
 import errno
 import json
+import os
 import sys
 from typing import Any, NoReturn
 
@@ -13,6 +14,8 @@ from mlops_server.errors import EnvError
 from mlops_server.layout import Layout
 from mlops_server.person import Person
 
+PIPE_CLOSED = 141
+"""As of a program that SIGPIPE ended."""
 USER = "airflow"
 """Who runs tasks, smoke tests and `env run`."""
 WORKFLOWS = {
@@ -116,7 +119,12 @@ def main(argv: list[str], layout: Layout | None = None, user: str | None = USER)
     """Run a command; the exit code. Expected errors are said on stderr."""
     try:
         options = _parser().parse_args(argv)
-        return int(options.run(options, layout or Layout(), user) or 0)
+        code = int(options.run(options, layout or Layout(), user) or 0)
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:  # `| head` has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return PIPE_CLOSED
     except EnvError as error:
         problem = error
     except OSError as error:

@@ -8,6 +8,8 @@ from pathlib import Path
 
 METADATA = ".mlops-release.json"
 """In a release: its commit. Whoever runs from it holds a shared flock on this file."""
+START, DAY = 300, 86400
+"""Seconds that a model in service may take to load: what it gets, and what it can ask for."""
 MODEL_NAME = re.compile(r"(?!(?:builds|current)$)[a-z][a-z0-9_-]*")
 
 
@@ -150,10 +152,12 @@ class Layout:
 
 @dataclass(frozen=True)
 class ModelOptions:
-    """model.toml: whether a model's tasks want the pool of GPUs, and its CUDA version."""
+    """model.toml: whether a model's tasks want the pool of GPUs, its CUDA version, and how many
+    seconds its service may take to load it."""
 
     gpu: bool = False
     cuda: str | None = None
+    start_timeout: int = START
 
 
 def parse_options(text: str) -> ModelOptions:
@@ -168,7 +172,10 @@ def parse_options(text: str) -> ModelOptions:
         raise ValueError(f"gpu: true or false, not {gpu!r}")
     if cuda is not None and not (isinstance(cuda, str) and re.fullmatch(r"\d+\.\d+", cuda)):
         raise ValueError(f'cuda: a version such as "12.8", not {cuda!r}')
-    return ModelOptions(gpu, cuda)
+    start = found.get("start_timeout", START)
+    if type(start) is not int or not START <= start <= DAY:
+        raise ValueError(f"start_timeout: {START} to {DAY} seconds, not {start!r}")
+    return ModelOptions(gpu, cuda, start)
 
 
 def read_options(path: Path) -> ModelOptions:

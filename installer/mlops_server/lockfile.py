@@ -7,9 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from mlops_server.errors import BadLock
+from mlops_server.models import locks, reading
+from mlops_server.models.locks import MAIN, RELOCK, normal
+
+__all__ = ["RELOCK", "Locked", "asked", "asked_lines", "normal", "read", "subdir"]
 
 _ARCHITECTURES = {"x86_64": "linux-64", "aarch64": "linux-aarch64", "ppc64le": "linux-ppc64le"}
-RELOCK = "`mlops-install lock` makes the lock anew"
 
 
 @dataclass(frozen=True)
@@ -28,15 +31,11 @@ def subdir() -> str:
 
 
 def _load(path: Path) -> dict[str, Any]:
-    """The mapping in a YAML file, by the C parser where there is one. Raises `BadLock`."""
-    import yaml
-
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    """The mapping in a YAML file. Raises `BadLock`."""
     try:
-        found = yaml.load(path.read_bytes(), loader)  # noqa: S506 - both loaders are safe
-    except (yaml.YAMLError, ValueError, RecursionError) as error:  # a date may be none
-        problem = next(iter(str(error).splitlines()), type(error).__name__)
-        raise BadLock(f"{path} is not YAML: {problem}", fix=RELOCK) from None
+        found = reading.load(path.read_bytes())
+    except ValueError as error:
+        raise BadLock(f"{path} is not YAML: {error}", fix=RELOCK) from None
     if not isinstance(found, dict):
         raise BadLock(f"{path} has no settings", fix=RELOCK)
     return found
@@ -47,34 +46,21 @@ def read(path: Path) -> tuple[list[Locked], list[Locked]]:
 
     Raises `BadLock` when there are none, or one that cannot be had safely.
     """
-    entries = _load(path).get("package") or []
-    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
-        raise BadLock(f"{path} has no list of packages", fix=RELOCK)
-    here = [entry for entry in entries if entry.get("platform") == subdir()]
-    if not here:
-        others = ", ".join(sorted({str(entry.get("platform")) for entry in entries})) or "nothing"
-        raise BadLock(
-            f"the lock is for {others}, and this server is {subdir()}",
-            fix=f"`mlops-install lock`, with {subdir()} among the platforms",
-        )
-    main = [entry for entry in here if entry.get("category", "main") == "main"]
-    conda = [_locked(entry) for entry in main if entry.get("manager") == "conda"]
-    pip = [_locked(entry) for entry in main if entry.get("manager") == "pip"]
+    try:
+        entries = locks.packages(path.read_bytes())
+    except ValueError as error:
+        raise BadLock(f"the lock is not YAML, or no lock: {error}", fix=RELOCK) from None
+    here = [entry for entry in entries if entry["platform"] == subdir()]
+    if problem := locks.flaw(here or entries, (subdir(),)):
+        raise BadLock(problem.text, fix=problem.fix)
+    main = [entry for entry in here if entry.get("category", MAIN) == MAIN]
+    conda = [_locked(entry) for entry in main if entry["manager"] == "conda"]
+    pip = [_locked(entry) for entry in main if entry["manager"] == "pip"]
     return conda, pip
 
 
 def _locked(entry: dict[str, Any]) -> Locked:
-    name, url = str(entry.get("name")), str(entry.get("url"))
-    hashes = entry.get("hash")
-    sha256 = hashes.get("sha256") if isinstance(hashes, dict) else None
-    if not sha256:
-        raise BadLock(f"{name} has no sha256 in the lock, so it cannot be checked", fix=RELOCK)
-    if not url.startswith(("https://", "http://")):
-        raise BadLock(
-            f"{name} comes from {url}, and only downloads are checked against the lock",
-            fix="name a channel or an index by http(s), then `mlops-install lock`",
-        )
-    return Locked(name, str(entry.get("version")), url, str(sha256))
+    return Locked(entry["name"], entry["version"], entry["url"], entry["hash"]["sha256"])
 
 
 def asked(path: Path) -> tuple[list[str], list[str]]:
@@ -116,8 +102,3 @@ def _pip_name(spec: str) -> str:
     """The name in its normal form, or nothing for an option or a bare address."""
     found = re.match(r"\s*([A-Za-z0-9][A-Za-z0-9._-]*)\s*(?![:/\w])", str(spec))
     return normal(found[1]) if found else ""
-
-
-def normal(name: str) -> str:
-    """How Python packages are compared by name."""
-    return re.sub(r"[-_.]+", "-", name).lower()

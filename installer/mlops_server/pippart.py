@@ -8,6 +8,7 @@ from mlops_server.condapart import Say, explain
 from mlops_server.errors import BadLock, EnvError
 from mlops_server.layout import Layout
 from mlops_server.lockfile import Locked
+from mlops_server.models import locks
 
 
 def install(prefix: Path, wanted: list[Locked], layout: Layout, say: Say) -> None:
@@ -42,12 +43,8 @@ def requirements(wanted: list[Locked], *, by_name: bool) -> str:
     Raises `BadLock` for a package that is not a wheel.
     """
     for package in wanted:
-        if not package.url.partition("#")[0].endswith(".whl"):
-            raise BadLock(
-                f"{package.name} {package.version} has no wheel for this server, and building it"
-                " from source would run its code as root",
-                fix="ask for a version with a wheel, or take it from conda-forge",
-            )
+        if flaw := locks.unbuilt(f"{package.name} {package.version}", package.url):
+            raise BadLock(flaw.text, fix=flaw.fix)
     return "".join(
         (f"{p.name}=={p.version}" if by_name else f"{p.name} @ {p.url}")
         + f" --hash=sha256:{p.sha256}\n"

@@ -14,6 +14,8 @@ dependencies:
   - scikit-learn 1.5.*
   - numpy <2
   - actenv
+variables:
+  OMP_NUM_THREADS: 1
 """
 DEMAND = """\
 name: demand
@@ -54,6 +56,7 @@ from mlops_airflow import CondaBashOperator
 @task.conda(env="churn")
 def train_churn(seed: int) -> dict[str, object]:
     import sys
+    from dataclasses import asdict, dataclass
 
     import actenv
     import sklearn
@@ -64,9 +67,15 @@ def train_churn(seed: int) -> dict[str, object]:
 
     x, y = load_iris(return_X_y=True)
     score = cross_val_score(RandomForestClassifier(random_state=seed), scale(x), y).mean()
+    @dataclass
+    class Trained:
+        version: str
+        score: float
+        prefix: str
+        activated: str
+
     print("trained churn")
-    return {"version": sklearn.__version__, "score": score, "prefix": sys.prefix,
-            "activated": actenv.__name__}
+    return asdict(Trained(sklearn.__version__, float(score), sys.prefix, actenv.__name__))
 
 
 @task.conda(env="demand")

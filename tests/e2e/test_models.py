@@ -157,6 +157,7 @@ def test_tasks_of_every_kind(parsed: Server) -> None:
     assert f"line {line}" in trace
     assert project.results(parsed, "tasks", name, "script").startswith("1.5.")
     variables = project.results(parsed, "tasks", name, "environ")
+    assert variables["OMP_NUM_THREADS"] == "1", "environment.yml says so"
     assert not [key for key in variables if "AIRFLOW" in key or "CREDENTIALS" in key]
     values = " ".join(variables.values())
     for secret in ("fernet_key", "jwt_secret"):

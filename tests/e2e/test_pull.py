@@ -192,7 +192,13 @@ def test_a_bad_commit_turns_the_run_red(puller: Server) -> None:
         assert tasks["activate"] == "upstream_failed"
         assert reason in puller.ssh("mlops workflows status")
         assert reason in puller.cli("status").stdout
-        assert pull(puller)[0] == "success", "it is not tried again"
+        assert f"rejected {puller.ssh('git -C /root/clone rev-parse HEAD')[:12]}" in (
+            "\n".join(line for line in puller.cli("status").stdout.splitlines() if "FAILED" in line)
+        )
+        state, tasks = pull(puller)
+        assert (state, tasks["fetch"], tasks["check"]) == ("failed", "failed", "upstream_failed"), (
+            "it is not tried again, and stays visible"
+        )
         assert current(puller) == before
         assert puller.units() == units
 
@@ -219,7 +225,9 @@ def test_a_bad_commit_stays_out(puller: Server, steady: str, change: str, reason
         assert done.returncode == 3, done.stdout + done.stderr
         assert reason in done.stdout + done.stderr
         assert reason in puller.ssh("mlops workflows status")
-        assert puller.try_ssh("mlops workflows sync").returncode == 0, "it is not tried again"
+        again = puller.try_ssh("mlops workflows sync")
+        assert again.returncode == 3, "as long as it is the newest"
+        assert "looked at already" in again.stdout, "it is not tried again"
         assert (current(puller), puller.units()) == (before, units)
 
 
@@ -246,6 +254,48 @@ def test_live_workflows_kept_running_all_the_while(puller: Server, steady: str) 
     ).split("|")
     print(f"{runs} runs, {longest} s between two of them at most")
     assert float(longest) < 60
+
+
+VANISH = """\
+from time import sleep
+
+from airflow.sdk import DAG, task
+
+
+@task(retries=0)
+def first():
+    sleep(15)
+
+
+@task(retries=0)
+def then(before):
+    return 1
+
+
+with DAG("vanish"):
+    then(first())
+"""
+
+
+def test_a_run_whose_dag_was_removed_ends_with_a_reason(puller: Server) -> None:
+    known = "select count(*) from dag where dag_id = 'vanish' and {} is_stale"
+    tasks = "select string_agg(task_id || ' ' || coalesce(state, '-'), ', ' order by task_id)"
+    tasks += " from task_instance where dag_id = 'vanish'"
+    with pushed(puller, {"dags/vanish.py": VANISH}):
+        assert puller.try_ssh("mlops workflows sync").returncode == 0
+        wait_for(lambda: puller.sql(known.format("not")) == "1", "the DAG", 60)
+        puller.api("POST", "/api/v2/dags/vanish/dagRuns", {"logical_date": None})
+        wait_for(lambda: "first running" in puller.sql(tasks), "its first task", 60)
+    assert puller.try_ssh("mlops workflows sync").returncode == 0
+    wait_for(lambda: puller.sql(known.format("")) == "1", "Airflow to miss the DAG", 90)
+    end = (  # what the watchdog does, without its three minutes of patience
+        "cd /; runuser -u airflow -- psql -XqAt -d airflow -v ON_ERROR_STOP=1 -v patience=1"
+        " -f /opt/mlops/bin/lost-runs.sql"
+    )
+    wait_for(lambda: "vanish" in puller.ssh(end), "the end of the run", 60, 2)
+    assert puller.sql(tasks) == "first success, then removed", "the one at work came to its end"
+    assert puller.sql("select state from dag_run where dag_id = 'vanish'") == "failed"
+    assert "its DAG was removed" in puller.sql("select content from dag_run_note")
 
 
 def test_a_rollback_is_quick_and_holds(puller: Server) -> None:

@@ -19,8 +19,10 @@ from server import Server, To, wait_for
 
 pytestmark = [pytest.mark.box, pytest.mark.slow]
 SERVICE = """
+import getpass
 import os
 
+USER = getpass.getuser()  # as PyTorch's inductor asks at import
 EXAMPLE = {"x": 1}
 
 
@@ -32,7 +34,8 @@ def load(folder):
 def predict(model, request):
     import sklearn
 
-    return {"y": model * request["x"], "sklearn": sklearn.__version__, "uid": os.getuid()}
+    return {"y": model * request["x"], "sklearn": sklearn.__version__, "uid": os.getuid(),
+            "user": USER, "threads": os.environ["OMP_NUM_THREADS"]}
 """
 
 DAG = """
@@ -105,6 +108,7 @@ def test_a_deployed_model_answers_through_https(workshop: Server, token: str) ->
     assert (code, answer["y"]) == (200, 2.0)
     assert answer["sklearn"].startswith("1.5.")
     assert answer["uid"] >= 61184, "a user of systemd's own"
+    assert (answer["user"], answer["threads"]) == ("churn", "1")
     assert predict(workshop, "wrong")[0] == 401
     assert predict(workshop, token, "churn/metrics")[0] == 404
     assert predict(workshop, token, "other/predict")[0] == 502

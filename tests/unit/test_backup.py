@@ -1,10 +1,12 @@
 """Backups without a server: names, what goes, archives and their damage, encryption, put back."""
 
+import hashlib
 import io
 import json
 import os
 import shutil
 import subprocess
+import sys
 import tarfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,6 +28,18 @@ from mlops_server.errors import EnvError
 from mlops_server.layout import Layout
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+NO_BACKUPS = {  # what a file begins with -> what is said of it
+    b"": "it is empty",
+    b"hello\n": "neither a tar nor encrypted",
+    b"\x8c\x0d": "neither a tar nor encrypted",  # gpg's first byte, and nothing more of it
+    "Übersicht der Sicherungen".encode("utf-16"): "neither a tar nor encrypted",
+    b"\xc3\x9cbersicht der Sicherungen": "neither a tar nor encrypted",
+    b"-----BEGIN PGP MESSAGE-----\n": "armoured",
+    b"-----BEGIN AGE ENCRYPTED FILE-----\n": "armoured",
+    b"\x1f\x8b\x08\0\0": "packed by gzip",
+    b"\x85\x02\x0c\x03": "for a key",
+    b"x" * 257 + b"ustar\x0000" + b"x" * 500: "damaged",
+}
 
 
 def one(days: float, kind: str = "timer", good: bool = True) -> folder.Archive:
@@ -218,7 +232,10 @@ def work(tmp_path: Path) -> Path:
     (made / parts.FILES).write_bytes(os.urandom(1000))
     (made / "airflow.dump").write_bytes(os.urandom(300_000))
     about = {p.name: {"size": p.stat().st_size, "sha256": folder.sha256(p)} for p in made.iterdir()}
-    manifest = {"format": parts.FORMAT, "parts": about, "databases": {}}
+    manifest = {
+        "format": parts.FORMAT, "parts": about, "databases": {}, "made": "2026-03-01T12:00:00Z",
+        "host": "old", "airflow": "3.3.2", "heads": {}, "data": False, "counts": {},
+    }  # fmt: skip
     (made / parts.MANIFEST).write_text(json.dumps(manifest))
     return made
 
@@ -309,7 +326,7 @@ def encrypted(layout: Layout, work: Path) -> Path:
 
 
 def test_a_passphrase_opens_what_it_closed(encrypted, work):
-    assert restoring.seal(encrypted) == "gpg"
+    assert restoring.proven(encrypted) == "gpg"
     assert (work / "airflow.dump").read_bytes()[:64] not in encrypted.read_bytes()
     with seal.reader(encrypted, "gpg", b"open sesame") as source:
         assert parts.read(source) == json.loads((work / parts.MANIFEST).read_bytes())
@@ -587,10 +604,69 @@ def test_a_newer_schema_is_refused_before_anything_is_done():
         restoring._check(wanted, {"airflow": "2.10.0", "heads": heads})
 
 
-def test_the_kind_of_a_file_shows_in_its_first_bytes(tmp_path):
-    for head, kind in ((b"age-encryption.org/v1\n", "age"), (b"\x8c\x0d", "gpg"), (b"m", "")):
-        (tmp_path / "file").write_bytes(head)
-        assert restoring.seal(tmp_path / "file") == kind
+def test_what_is_no_backup_is_refused_before_it_is_sent(tmp_path):
+    file = tmp_path / "file"
+    for data, reason in NO_BACKUPS.items():
+        file.write_bytes(data)
+        with pytest.raises(ConfigError, match=reason) as error:
+            restoring.proven(file)
+        assert error.value.fix
+    file.write_bytes(b"age-encryption.org/v1\n-> X25519 x\n")
+    assert restoring.proven(file) == "age"
+
+
+def test_a_plain_archive_is_read_to_its_end_before_it_is_sent(tmp_path, work):
+    file = tmp_path / "x.tar"
+    with file.open("wb") as out:
+        parts.write(work, out)
+    assert restoring.proven(file) == ""
+    whole = file.read_bytes()
+    for cut in (whole[: len(whole) // 2], whole[:600], whole.replace(b"dump", b"dumb")):
+        file.write_bytes(cut)
+        with pytest.raises(ConfigError):
+            restoring.proven(file)
+
+
+@pytest.mark.parametrize(("key", "value"), [("made", "soon"), ("airflow", 3), ("heads", None)])
+def test_a_manifest_that_is_not_ours_is_refused(work, key, value):
+    manifest = json.loads((work / parts.MANIFEST).read_bytes()) | {key: value}
+    (work / parts.MANIFEST).write_text(json.dumps(manifest))
+    whole = io.BytesIO()
+    parts.write(work, whole)
+    whole.seek(0)
+    with pytest.raises(EnvError, match=f"no {key}"):
+        parts.read(whole)
+
+
+def received(layout: Layout, data: bytes, kind: str = "") -> int:
+    """Have the server's program take an archive; its exit code."""
+    words = ["backup", "receive", folder.name(NOW, "uploaded", kind), str(len(data))]
+    code = (
+        "import sys; from pathlib import Path; from mlops_server.layout import Layout;"
+        "from mlops_server.cli import main; sys.exit(main(sys.argv[2:], Layout(Path(sys.argv[1]))))"
+    )
+    words = [*words, hashlib.sha256(data).hexdigest()]
+    command = [sys.executable, "-c", code, str(layout.root), *words]
+    return subprocess.run(command, input=data, check=False).returncode
+
+
+def test_the_server_takes_backups_only(layout, work):
+    for data in NO_BACKUPS:
+        assert received(layout, data) == 1
+    assert folder.archives(layout) == []
+    whole = io.BytesIO()
+    parts.write(work, whole)
+    assert received(layout, whole.getvalue()) == 0
+    [one] = folder.archives(layout)
+    assert (one.state, one.note["airflow"]) == ("good", "3.3.2")
+
+
+def test_what_nobody_has_opened_is_not_called_good(layout):
+    assert received(layout, b"age-encryption.org/v1\n-> X25519 x\n", "age") == 0
+    [one] = folder.archives(layout)
+    assert one.state == "not opened"
+    folder.learn(layout.backups / one.name, {"made": "2026-03-01T12:00:00Z"})
+    assert folder.archives(layout)[0].state == "good"
 
 
 class Here(Local):

@@ -1,10 +1,11 @@
 """The config file: strict, documented, and helpful when it is wrong."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from mlops_install import config, settings, starter
+from mlops_install import actions, config, settings, starter
 from mlops_install.context import given
 from mlops_install.errors import ConfigError
 
@@ -91,6 +92,47 @@ def test_a_url_with_a_password_in_it_is_refused():
     assert "http_proxy" in message("[base]\nhttp_proxy = 'http://me:secret@proxy:3128'\n")
 
 
+@pytest.mark.parametrize(
+    ("table", "line"),
+    [
+        ("workflows", 'repository = "https://hush@git.example.org/a.git"'),
+        ("workflows", 'repository = "https://me:hush@git.example.org/a.git"'),
+        ("workflows", 'repository = "https://git.example.org/a.git?private_token=hush"'),
+        ("workflows", 'repository = "ssh://git:hush@git.example.org/a.git"\nknown_hosts = "x"'),
+        ("workflows", 'repository = "ftp://me:hush@git.example.org/a.git"'),
+        ("workflows", 'repository = "https://git.example.org/a.git"\npassword = "hush"'),
+        ("models", 'pypi_names = "https://hush@git.example.org/names.json"'),
+        ("models", 'channel_mirrors = { conda-forge = "https://me:hush@mirror.example.org" }'),
+        ("base", 'http_proxy = "http://me:hush@proxy:3128"'),
+        ("base", 'http_proxy_password = "hush"'),
+        ("base", 'python_index = "https://hush@index.example.org/simple"'),
+        ("connections", 'sales = { type = "hana", secret_extra = { key = "hush" } }'),
+        ("connections", 'sales = { type = "hana", password = "hush" }'),
+        ("backup", 'passphrase = "hush"'),
+    ],
+)
+def test_a_secret_that_stands_in_the_config_is_refused_and_not_repeated(table, line):
+    text = message(f"[{table}]\n{line}\n")
+    assert "mlops.toml:" in text
+    assert "hush" not in text
+
+
+@pytest.mark.parametrize("url", ["ssh://git@git.example.org/a.git", "git@git.example.org:a.git"])
+def test_a_user_of_ssh_is_no_secret(url):
+    text = f'[workflows]\nrepository = "{url}"\nknown_hosts = "x"\n'
+    assert config.parse(text, "t").workflows.repository == url
+
+
+def test_a_config_in_another_encoding_is_named(tmp_path):
+    file = tmp_path / "mlops.toml"
+    file.write_bytes("[airflow]\nschedulers = 3\n".encode("utf-8-sig"))
+    assert config.load(file).airflow.schedulers == 3
+    for encoding in ("utf-16", "latin-1"):
+        file.write_bytes("# für\n[airflow]\n".encode(encoding))
+        with pytest.raises(ConfigError, match="not UTF-8"):
+            config.load(file)
+
+
 def test_a_secret_needs_exactly_one_source():
     assert "give one of" in message("[base]\nhttp_proxy_password = { }\n")
 
@@ -112,6 +154,65 @@ def test_secrets_come_from_the_environment_or_a_file(monkeypatch, tmp_path):
     assert read.index_password
     assert read.index_password.get_secret_value() == "hush two"
     assert "hush" not in repr(read)
+
+
+def test_relative_paths_count_from_the_config_file(tmp_path, monkeypatch):
+    (tmp_path / "secrets").mkdir()
+    (tmp_path / "secrets/proxy").write_text("hush\n")
+    (tmp_path / "hana.pem").write_text("-----BEGIN CERTIFICATE-----\n")
+    (tmp_path / "mlops.toml").write_text(
+        "[base]\nhttp_proxy_password = { file = 'secrets/proxy' }\n"
+        "[workflows]\npath = '../forecasts'\n"
+        "[models]\npypi_names = 'https://example.org/names.json'\n"
+        "[connections]\na = { type = 'hana', host = 'h', trust = 'hana.pem' }\n"
+        "b = { type = 'postgres', host = 'h', trust = '/etc/ssl/x.pem' }\n"
+    )
+    monkeypatch.chdir("/")
+    found = config.load(tmp_path / "mlops.toml")
+    assert found.workflows.path == f"{tmp_path}/../forecasts"
+    assert found.models.pypi_names == "https://example.org/names.json"
+    assert found.connections.all["a"].trust == f"{tmp_path}/hana.pem"
+    assert found.connections.all["b"].trust == "/etc/ssl/x.pem"
+    read = given(found.model_copy(update={"workflows": settings.Config().workflows}))
+    assert read.proxy_password
+    assert read.proxy_password.get_secret_value() == "hush"
+
+
+@pytest.mark.parametrize(
+    ("text", "setting"),
+    [
+        ("[base]\nhttp_proxy_password = REF", "[base] http_proxy_password"),
+        ("[models]\nchannel_password = REF", "[models] channel_password"),
+        ("[workflows]\npassword = REF", "[workflows] password"),
+        ("[backup]\npassphrase = REF", "[backup] passphrase"),
+        ("[variables]\na = REF", "[variables] a"),
+        ("[connections.a]\ntype = 'http'\npassword = REF", "[connections.a] password"),
+        ("[connections.a]\ntype = 'http'\nsecret_extra = { k = REF }",
+         "[connections.a] secret_extra.k"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("reference", ["{ env = 'NOT_THERE' }", "{ file = '/not/there' }"])
+def test_a_secret_that_is_not_there_is_told_with_its_setting(text, setting, reference):
+    wrong = config.parse(text.replace("REF", reference), "t")
+    with pytest.raises(ConfigError) as caught:
+        given(wrong)
+    assert caught.value.message.startswith(f"{setting}: ")
+    assert caught.value.fix
+
+
+def test_a_check_of_locks_wants_no_secret(tmp_path, monkeypatch):
+    (tmp_path / "models").mkdir()
+    (tmp_path / "mlops.toml").write_text(
+        "[base]\npython_index = 'https://index.example.org/simple'\npython_index_user = 'u'\n"
+        "python_index_password = { env = 'NOT_THERE' }\n"
+        "[models]\nchannel_password = { env = 'NOT_THERE' }\n"
+        "[backup]\npassphrase = { env = 'NOT_THERE' }\n"
+    )
+    wish = actions.LockWish(project=tmp_path, check=True)
+    with pytest.raises(ConfigError, match="there are no models"):  # so the secrets were passed by
+        actions.lock(tmp_path / "mlops.toml", wish)
+    with pytest.raises(ConfigError, match=r"\[models\] channel_password"):
+        actions.lock(tmp_path / "mlops.toml", replace(wish, check=False))
 
 
 def test_a_missing_variable_is_named(monkeypatch):

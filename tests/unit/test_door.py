@@ -24,6 +24,7 @@ SERVED = [
     "workflows status",
     "env build churn 0123456789ab",
 ]
+DEPLOY = ["service", "deploy", "churn", "--model", "churn", "--folder", "/srv/mlops/data/m/1"]
 NOT_SERVED = [
     "workflows rollback",
     "workflows check --json",
@@ -38,7 +39,12 @@ NOT_SERVED = [
 ]
 
 
-@pytest.mark.parametrize("line", SERVED)
+def test_every_command_that_goes_on_to_its_end_is_one_that_is_served():
+    served = [tuple(line.split()[:2]) for line in (*SERVED, " ".join(DEPLOY))]
+    assert set(served) >= door.FINISHED
+
+
+@pytest.mark.parametrize("line", [*SERVED, " ".join(DEPLOY)])
 def test_what_is_served(line: str) -> None:
     words = line.split()
     assert door.parse(json.dumps({"words": words}).encode()) == words
@@ -145,7 +151,8 @@ def _leave(path: Path, words: list[str], until: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "finishes"),
     [(["workflows", "fetch"], False), (["workflows", "check"], False),
-     (["workflows", "activate"], True), (["workflows", "clean"], True)],
+     (["env", "build", "churn", "0123456789ab"], False),
+     (["workflows", "activate"], True), (["workflows", "clean"], True), (DEPLOY, True)],
 )  # fmt: skip
 def test_when_the_client_goes_away(tmp_path, monkeypatch, words, finishes) -> None:
     script = (

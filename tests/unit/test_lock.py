@@ -171,6 +171,43 @@ def test_locks_keeps_checks_and_updates(tmp_path, mirror, capfd):
     assert sorted(os.listdir(path.parent)) == ["conda-lock.yml", "environment.yml"]
 
 
+def doubled(text: str) -> str:
+    """As a clean `git merge` of two re-locked branches may leave it: numpy is there twice."""
+    start = text.index("- name: numpy")
+    end = text.index("\n- name:", start) + 1
+    return text[:end] + text[start:end].replace("1.26.4", "2.1.0") + text[end:]
+
+
+DAMAGES = {
+    "numpy is in the lock twice for linux-64": doubled,
+    "a mark of an unfinished merge": lambda text: text.replace(
+        "- name: numpy", "<<<<<<< HEAD\n- name: numpy"
+    ),
+    "cannot be read": lambda text: text[: text.index("- name: numpy") + 40],
+}
+
+
+@pytest.mark.parametrize("says", DAMAGES)
+def test_a_damaged_lock_is_stale_and_is_repaired(tmp_path, mirror, capfd, says):
+    root, path = write(tmp_path, "scikit-learn =1.5"), tmp_path / "models/churn/conda-lock.yml"
+    lock.run(root, [], options(mirror))
+    before = path.read_bytes()
+    path.write_text(DAMAGES[says](before.decode()))
+    capfd.readouterr()
+    assert lock.run(root, [], options(mirror, check=True)) == 2
+    assert says in capfd.readouterr().err
+    assert lock.run(root, [], options(mirror)) == 0
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("text", ["name: [", "platforms: [a]", "variables: {A: 1, A: 2}"])
+def test_a_check_of_what_cannot_be_read_is_an_error_in_words(tmp_path, mirror, text):
+    path = write(tmp_path) / "models/churn/environment.yml"
+    path.write_text(f"{path.read_text()}{text}\n")
+    for check in (True, False):
+        assert "models/churn/environment.yml" in failure(tmp_path, options(mirror, check=check))
+
+
 def test_a_gpu_model_is_locked_without_a_gpu(tmp_path, mirror):
     root = write(write(tmp_path, "pytorch", name="cpu"), "pytorch", "newer", name="gpu")
     (root / "models/gpu/model.toml").write_text('cuda = "12.8"\n')

@@ -18,6 +18,7 @@ from mlops_install.errors import ConfigError
 from mlops_install.lock import LockOptions
 from mlops_install.newproject import pull
 from mlops_install.newproject.errors import CheckError
+from mlops_install.workflowsettings import Workflows
 from mlops_server.layout import lock_hash
 
 CALL = """\
@@ -136,18 +137,60 @@ def test_the_files_are_written_and_only_the_ci_systems_asked_for(tmp_path):
     said = []
     newproject.create(tmp_path / "new", ["gitlab", "drone"], said.append)
     names = {str(p.relative_to(tmp_path / "new")) for p in (tmp_path / "new").rglob("*")}
+    names = {name for name in names if not name.startswith(".git/")}
     assert {"README.md", ".gitignore", ".drone.yml", ".gitlab-ci.yml", "ci/check"} <= names
     assert "dags/forecast_integrated.py" in names
     assert not {"Jenkinsfile", ".github"} & names
     assert not [name for name in names if "conda-lock" in name or "__pycache__" in name]
     assert os.access(tmp_path / "new/ci/check", os.X_OK)
+    assert said == [f"wrote {tmp_path / 'new'}", "a Git repository with the branch main"]
+
+
+def branch(folder: Path) -> str:
+    words = ["git", "-C", folder, "symbolic-ref", "HEAD"]
+    return subprocess.run(words, check=True, capture_output=True, text=True).stdout.strip()
+
+
+def test_the_branch_is_the_one_that_is_pulled_whatever_git_calls_it(tmp_path, monkeypatch):
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", "/dev/null")  # stock Git: master
+    newproject.create(tmp_path / "new", [], print)
+    assert branch(tmp_path / "new") == "refs/heads/main"
+    fresh = tmp_path / "fresh"
+    subprocess.run(["git", "init", "-q", "-b", "master", fresh], check=True)
+    newproject.create(fresh, [], print)
+    assert branch(fresh) == "refs/heads/main"
+    assert Workflows().ref == newproject.BRANCH
+
+
+def test_in_a_repository_with_commits_nothing_is_made(tmp_path):
+    git = ["git", "-C", tmp_path, "-c", "user.name=a", "-c", "user.email=a@example.org"]
+    for words in (["init", "-q", "-b", "trunk"], ["commit", "-q", "--allow-empty", "-m", "x"]):
+        subprocess.run([*git, *words], check=True)
+    said = []
+    newproject.create(tmp_path / "new", [], said.append)
     assert said == [f"wrote {tmp_path / 'new'}"]
+    assert branch(tmp_path) == "refs/heads/trunk"
+    assert not (tmp_path / "new/.git").exists()
+
+
+def test_after_a_failure_the_same_command_goes_on(tmp_path):
+    folder = tmp_path / "new"
+    newproject.create(folder, ["gitlab"], print)
+    (folder / "models/common/conda-lock.yml").write_text("of the run before")
+    (folder / "README.md").unlink()
+    newproject.create(folder, ["gitlab"], print)
+    assert (folder / "README.md").is_file()
+    (folder / "dags/watch_drift.py").write_text("mine")
+    with pytest.raises(ConfigError, match=r"is not empty: it has dags/watch_drift\.py"):
+        newproject.create(folder, ["gitlab"], print)
+    assert (folder / "dags/watch_drift.py").read_text() == "mine"
 
 
 def test_a_folder_with_files_is_refused_and_a_fresh_repository_is_not(tmp_path):
     subprocess.run(["git", "init", "-q", tmp_path / "repository"], check=True)
     newproject.create(tmp_path / "repository", [], print)
-    with pytest.raises(ConfigError, match="is not empty: it has"):
+    (tmp_path / "repository/mine.txt").touch()
+    with pytest.raises(ConfigError, match=r"is not empty: it has mine\.txt"):
         newproject.create(tmp_path / "repository", [], print)
     with pytest.raises(ConfigError, match="travis is not a CI system"):
         newproject.create(tmp_path / "other", ["travis"], print)

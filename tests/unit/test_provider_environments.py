@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -152,4 +153,16 @@ def test_activation_comes_first_where_it_is_needed(layout):
     found = environments.resolve("churn", "/elsewhere.py", layout)
     assert environments.activated(found, ["true"]) == ["true"]
     (prefix / ".mlops/activate.sh").write_text("export A=1")
-    assert environments.activated(found, ["true"])[-2:] == [f"{prefix}/.mlops/activate.sh", "true"]
+    words = environments.activated(found, ["sh", "-c", 'echo "$A $B $C $1"', "sh", "more"])
+    out = subprocess.run(words, env={"C": "3"}, capture_output=True, text=True, check=True)
+    assert out.stdout == "1  3 more\n"
+
+
+def test_what_a_task_sets_itself_wins_over_the_environments_variables(layout):
+    prefix = build(layout, "churn", "x")
+    (prefix / ".mlops/activate.sh").write_text("export A=1 B=2 C=3")
+    found = environments.resolve("churn", "/elsewhere.py", layout)
+    own = {"A": "it's mine\n$HOME", "C": "", "no-name": "x"}
+    words = environments.activated(found, ["sh", "-c", 'echo "$A|$B|$C|$1"', "sh", "more"], own)
+    out = subprocess.run(words, env=own, capture_output=True, text=True, check=True)
+    assert out.stdout == "it's mine\n$HOME|2||more\n"

@@ -2,6 +2,8 @@
 
 import ast
 import datetime
+import functools
+import importlib
 import json
 import os
 import pathlib
@@ -12,7 +14,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from mlops_airflow import process, runner
+from mlops_airflow import annotations, functions, process, runner
 
 FILE = "/release/dags/x.py"
 ENVIRON = {"PATH": "/usr/bin:/bin", "PYTHONUNBUFFERED": "1"}
@@ -76,11 +78,111 @@ def test_values_like_those_of_numpy_become_plain_ones():
         ({"a": {1: 2}}, r'result\["a"\] has the key 1'),
         (b"bytes", "result is a bytes"),
         ({"loss": float("nan")}, r'result\["loss"\] is nan: .* JSON'),
+        ({"loss": float("-inf")}, r'result\["loss"\] is -inf: .* JSON'),
+        (["a\0b"], r"result\[0\] is a str with a NUL"),
+        ({"a": "\ud800"}, r'result\["a"\] is a str with .* lone surrogate'),
+        ({"a\0": 1}, r"the key 'a\\x00' of result is a str with a NUL"),
+        ({"\udcff": 1}, "the key .* of result is a str with .* lone surrogate"),
+        (pathlib.Path("/a\udcff"), "result is a str with .* lone surrogate"),
+        ([2**63], r"result\[0\] is an int of more than 64 bits"),
+        (-(10**500), "result is an int of more than 64 bits"),
+        ({"__classname__": "x"}, "result has the key '__classname__', which Airflow keeps"),
+        (functools.reduce(lambda inner, _: [inner], range(5000), 1), "nested more than 100"),
     ],
 )
 def test_other_values_are_refused_by_name(value, said):
     with pytest.raises(runner.RefusedError, match=said):
         runner.encode(value, "result")
+
+
+def test_a_value_that_holds_itself_is_refused():
+    value: list[object] = []
+    value.append(value)
+    with pytest.raises(runner.RefusedError, match="nested more than"):
+        runner.encode({"a": value}, "result")
+
+
+@pytest.mark.parametrize("value", ["😀 ä \u2028 \ufffe", 2**63 - 1, -(2**63), 1e308, ""])
+def test_odd_values_that_can_be_stored_travel(value):
+    assert call("def f(a): return [a]\n", value).result == [value]
+
+
+def test_an_error_text_can_be_stored_too():
+    ended = call("def f(): raise ValueError('a\\0b\\ud800')\n")
+    assert ended.reply["error"]["text"] == "ValueError: a?b\\ud800"
+
+
+LIKE_A_MODULE = {
+    "dataclass": """\
+        from dataclasses import dataclass
+        @dataclass
+        class A:
+            x: float
+        return A(1).x == 1
+    """,
+    "ClassVar of a dataclass": """\
+        from dataclasses import dataclass, fields
+        from typing import ClassVar
+        @dataclass
+        class A:
+            x: float
+            y: ClassVar[int] = 2
+        return [one.name for one in fields(A)] == ["x"]
+    """,
+    "get_type_hints": """\
+        from typing import get_type_hints
+        class Inner: pass
+        class A:
+            x: Inner
+        return get_type_hints(A) == {"x": Inner}
+    """,
+    "singledispatch": """\
+        from functools import singledispatch
+        class Inner: pass
+        @singledispatch
+        def kind(x): return "any"
+        @kind.register
+        def _(x: Inner): return "inner"
+        return kind(Inner()) == "inner"
+    """,
+    "the module": """\
+        import sys, inspect
+        class A: pass
+        return A.__module__ in sys.modules and inspect.getmodule(f) is sys.modules[__name__]
+    """,
+    "names of the DAG file": """\
+        def inner(x: "pd.DataFrame", y: Foreign[int], *z: Foreign) -> Foreign: return True
+        a: Foreign = 1
+        class A:
+            b: Foreign[
+                "x"
+            ] = 1
+        return inner(1, 2)
+    """,
+}
+
+
+@pytest.mark.parametrize("body", LIKE_A_MODULE.values(), ids=LIKE_A_MODULE)
+def test_a_function_sees_what_a_module_would_show_it(tmp_path, monkeypatch, body):
+    text = "Foreign = dict\ndef f(given: Foreign = None) -> Foreign:\n"
+    text += textwrap.indent(textwrap.dedent(body), "    ")
+    (tmp_path / "likeamodule.py").write_text(text)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    sys.modules.pop("likeamodule", None)
+    function = importlib.import_module("likeamodule").f
+    environment = SimpleNamespace(model_folder=None)
+    file = str(tmp_path / "likeamodule.py")
+    asked = functions.request(function, file, (), {}, environment, decorated=False)
+    assert runner.answer(json.loads(asked)) == {"result": True}
+    assert function() is True, "as without us"
+
+
+def test_lines_stay_where_they_are_when_annotations_become_texts():
+    source = "    def f(a: dict[\n      'ü', Foreign\n    ], b: X) -> Y:\n        1 / 0\n"
+    changed = annotations.as_texts(source)
+    assert changed.count("\n") == source.count("\n")
+    assert changed.splitlines()[3] == "        1 / 0"
+    assert call(changed, 1, 2, line=10).reply["error"]["line"] == 13
 
 
 def test_a_refused_result_is_an_error():

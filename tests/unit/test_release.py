@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 from mlops_install import release
+from mlops_install.config import parse
+from mlops_install.context import given
 from mlops_install.errors import ConfigError
 from mlops_install.resource import ABSENT, Put
 from mlops_install.resources.tree import Content, Tree, tree_digest
@@ -54,6 +56,51 @@ def test_in_a_git_checkout_what_git_ignores_is_left_out(project):
     (project / "README.md").unlink()
     found = release.read(project)
     assert set(found) == set(FILES) - {"README.md"} | {".gitignore", "dags/new.py"}
+
+
+def test_git_counts_for_a_subfolder_of_a_repository_too(project, tmp_path, monkeypatch):
+    git(tmp_path, "init", "-q")
+    (tmp_path / ".gitignore").write_text("credentials.csv\nscratch/\n")
+    (project / "credentials.csv").write_text("secret")
+    (project / "models/scratch").mkdir()
+    (project / "models/scratch/environment.yml").write_text("of nobody's concern")
+    (project / "dags/.airflowignore").write_text("legacy/\n")
+    assert set(release.read(project)) == {*FILES, "dags/.airflowignore"}
+    (project / "models/m/environment.yml").unlink()
+    given(parse(f'[workflows]\npath = "{project}"\n', "t"))  # the ignored model has no lock
+    monkeypatch.setenv("GIT_DIR", str(tmp_path / "elsewhere"))  # as in a hook of Git's
+    assert "credentials.csv" not in release.read(project)
+
+
+def test_what_git_would_ignore_stays_also_without_a_repository(project):
+    (project / ".gitignore").write_text("*.csv\n")
+    (project / "credentials.csv").write_text("secret")
+    (project / "dags/.gitignore").write_text("local.py\n")
+    (project / "dags/local.py").write_text("")
+    assert set(release.read(project)) == set(FILES)
+
+
+def test_airflowignore_counts_without_git(project):
+    (project / "dags/.airflowignore").write_text("legacy/\n")
+    (project / "dags/.env").write_text("secret")
+    assert set(release.read(project)) == {*FILES, "dags/.airflowignore"}
+
+
+def test_a_folder_that_a_repository_around_it_ignores_is_read_by_itself(project, tmp_path):
+    git(tmp_path, "init", "-q")
+    (tmp_path / ".gitignore").write_text("project/\n")
+    assert set(release.read(project)) == set(FILES)
+
+
+def test_a_git_folder_that_is_no_repository_does_not_count(project, tmp_path):
+    (tmp_path / ".git").mkdir()
+    assert set(release.read(project)) == set(FILES)
+
+
+def test_without_git_a_repository_is_refused(project, monkeypatch):
+    git(project, "init", "-q")
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert "git is not installed" in refusal(project)
 
 
 def test_links_inside_are_followed_and_others_refused(project, tmp_path):

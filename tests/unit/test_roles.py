@@ -279,8 +279,8 @@ def test_a_gpu_model_needs_the_pool(tmp_path):
 def project_files(folder: Path) -> Config:
     text = "channels: [conda-forge]\ndependencies: [python]\n"
     data = text.encode()
-    head = stamp.line(environment.digest(data, environment.parse(data, "t")), None)
     lock = "metadata:\n  channels: [{url: conda-forge}]\n  platforms: [linux-64]\npackage: []\n"
+    head = stamp.line(environment.digest(data, environment.parse(data, "t")), None, lock.encode())
     files = {"dags/a.py": "", "models/m/environment.yml": text, "models/m/model.toml": "gpu = true",
              "models/m/conda-lock.yml": head + lock}  # fmt: skip
     for name, content in files.items():

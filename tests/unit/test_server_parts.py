@@ -62,13 +62,14 @@ def lock_of(tmp_path, *entries):
 def test_the_lock_gives_what_is_for_this_machine_and_not_only_for_developers(tmp_path):
     path = lock_of(
         tmp_path,
+        entry("python"),
         entry(),
         entry("numpy", platform="win-64"),
         entry("pytest", category="dev"),
         entry("tiny", "pip", url="https://example.org/tiny-1.0-py3-none-any.whl"),
     )
     conda, pip = lockfile.read(path)
-    assert [p.name for p in conda] == ["numpy"]
+    assert [p.name for p in conda] == ["python", "numpy"]
     assert [p.name for p in pip] == ["tiny"]
 
 
@@ -76,7 +77,7 @@ def test_the_lock_gives_what_is_for_this_machine_and_not_only_for_developers(tmp
     ("bad", "said"),
     [
         (entry(platform="win-64"), "the lock is for win-64"),
-        (entry(hash={"md5": "0" * 32}), "no sha256"),
+        (entry(hash={"md5": "0" * 32}), "no SHA-256"),
         (entry(url="file:///tmp/numpy-1.0.conda"), "only downloads are checked"),
     ],
 )
@@ -171,10 +172,15 @@ def test_activation_sets_variables_as_they_are_and_runs_scripts_in_order(tmp_pat
     for name, text in files.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
+    asked = "variables: {LATE: '3', OMP_NUM_THREADS: 1, QUOTED: \"it's $HOME\"}\n"
+    (tmp_path / ".mlops/environment.yml").write_text(asked)
     assert activation.write(tmp_path)
     words = activation.command(tmp_path, ["/bin/sh", "-c", 'echo "$ODD|$BOTH|$PATH"'])
     out = subprocess.run(words, env={"PATH": "/bin"}, capture_output=True, text=True, check=True)
-    assert out.stdout == f'it\'s $HOME "x"|2{tmp_path}|{tmp_path}/bin:/bin\n'
+    assert out.stdout == f'it\'s $HOME "x"|3{tmp_path}|{tmp_path}/bin:/bin\n'
+    words = activation.command(tmp_path, ["/bin/sh", "-c", 'echo "$OMP_NUM_THREADS|$QUOTED"'])
+    out = subprocess.run(words, env={"PATH": "/bin"}, capture_output=True, text=True, check=True)
+    assert out.stdout == "1|it's $HOME\n"
 
 
 def test_the_listing_sees_every_kind_of_change(churn):
@@ -280,6 +286,23 @@ def test_the_command_line_loads_nothing_heavy():
     code += "print(sorted({'rattler', 'yaml', 'asyncio'} & {*sys.modules}))"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout == "[]\n"
+
+
+def test_a_reader_that_has_seen_enough_is_no_error(tmp_path):
+    """As in `mlops workflows status | head -1`."""
+    code = (
+        "import sys; from pathlib import Path; from mlops_server.__main__ import run;"
+        "from mlops_server.layout import Layout;"
+        "run(['workflows', 'status'], Layout(Path(sys.argv[1])))"
+    )
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)], stdout=writer, stderr=subprocess.PIPE,
+        text=True, check=False,
+    )  # fmt: skip
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (141, "")
 
 
 # --- locks of a release -------------------------------------------------------------------

@@ -68,6 +68,7 @@ class Processes:
         self.processes: dict[str, subprocess.Popen] = {}
         self.codes: list[int] = []
         self.kept: set[str] = set()
+        self.told: list[str] = []
 
     def start(self, instance: str) -> None:
         path = Records(self.layout).socket(instance)
@@ -84,7 +85,8 @@ class Processes:
             child = self.processes[instance] = self.spawn(instance, f"{name}/notify")
             while child.poll() is None:
                 with suppress(TimeoutError):
-                    if notify.recv(100) == b"READY=1":
+                    self.told.append(notify.recv(100).decode())
+                    if self.told[-1] == "READY=1":
                         return
         raise EnvError(f"{instance} does not start", detail=f"exit code {child.returncode}")
 
@@ -168,7 +170,9 @@ def deploy(layout, supervisor, folder, *, name="churn", release="", threads=4) -
     return said
 
 
-def request(layout, body, *, path="/predict", method="POST", token=None, name="churn"):
+def request(
+    layout, body, *, path="/predict", method="POST", token=None, name="churn", headers=None
+):
     """One request as nginx makes it: through the link. Gives the status and the answer."""
     records = Records(layout)
     token = records.token(name) if token is None else token
@@ -176,7 +180,8 @@ def request(layout, body, *, path="/predict", method="POST", token=None, name="c
     connection.sock = socket.socket(socket.AF_UNIX)
     connection.sock.connect(str(records.link(name)))
     data = body if isinstance(body, bytes) else json.dumps(body).encode()
-    connection.request(method, path, data, {"Authorization": f"Bearer {token}"})
+    given = {"Authorization": f"Bearer {token}", **(headers or {})}
+    connection.request(method, path, data, given)
     reply = connection.getresponse()
     found = reply.status, json.loads(reply.read())
     connection.close()
@@ -204,14 +209,27 @@ def test_a_deployed_model_answers_and_says_what_it_is(layout, supervisor):
         ({"x": 1}, {"token": "wrong"}, 401, "token"),
         ({"x": 1}, {"token": ""}, 401, "token"),
         ({"x": 1}, {"path": "/"}, 404, "/predict"),
-        ({"x": 1}, {"path": "/health"}, 404, "/predict"),
+        ({"x": 1}, {"path": "/health"}, 405, "GET"),
+        ({"x": 1}, {"method": "OPTIONS"}, 405, "POST"),
+        ({"x": 1}, {"method": "PUT"}, 405, "POST"),
+        ({"x": 1}, {"method": "BREW"}, 405, "POST"),
+        (b"", {"method": "GET"}, 405, "POST"),
+        (b'{"x":' + b"[" * 20000 + b"]" * 20000 + b"}", {}, 400, "JSON: it is nested too deeply"),
+        (b'{"x": NaN}', {}, 400, "NaN is no number"),
+        (b'{"x": -Infinity}', {}, 400, "-Infinity is no number"),
+        (b'{"x": 1e999}', {}, 400, "1e999 is no number"),
+        (b'{"x": 1' + b"0" * 400 + b".0}", {}, 400, "is no number"),
+        ({"x": 1}, {"headers": {"Content-Length": "\xb2"}}, 400, "Content-Length"),
+        ({"x": 1}, {"headers": {"Content-Length": "-5"}}, 400, "Content-Length"),
+        ({"x": 1}, {"headers": {"Content-Length": "9" * 5000}}, 413, "bytes"),
+        ({"x": 1}, {"headers": {"Authorization": "Basic eDp5"}}, 401, "token"),
         (b"{", {}, 400, "JSON"),
         (b"\xff", {}, 400, "JSON"),
         ([1], {}, 400, "object"),
         ({}, {}, 400, "x is missing"),
         ({"x": "leave"}, {}, 500, "SystemExit"),
         ({"x": None}, {}, 500, "TypeError"),
-        ({"x": 1e999}, {}, 500, "ValueError"),
+        ({"x": 1e308}, {}, 500, "ValueError"),
     ],
 )
 def test_what_is_wrong_is_said_and_the_service_goes_on(layout, supervisor, body, more, code, text):
@@ -220,6 +238,111 @@ def test_what_is_wrong_is_said_and_the_service_goes_on(layout, supervisor, body,
     assert found == code
     assert text in answer["error"]
     assert request(layout, {"x": 2})[0] == 200
+
+
+def ask(layout, text: str) -> tuple[str, bytes]:
+    """Send bytes as they are; the status line's code, and all that follows the head."""
+    with socket.socket(socket.AF_UNIX) as client:
+        client.settimeout(20)
+        client.connect(str(Records(layout).link("churn")))
+        client.sendall(text.replace("\n", "\r\n").encode("latin-1"))
+        client.shutdown(socket.SHUT_WR)
+        said = b""
+        while piece := client.recv(1 << 16):
+            said += piece
+    head, _, body = said.partition(b"\r\n\r\n")
+    assert b"text/html" not in head
+    return head.split()[1].decode(), body
+
+
+def test_requests_as_other_clients_write_them(layout, supervisor):
+    deploy(layout, supervisor, trained(layout, "1", 3), threads=1)
+    token = Records(layout).token("churn")
+    for scheme in ("bearer", "BEARER", "Bearer "):
+        login = f"Authorization: {scheme} {token}\n"
+        assert ask(layout, f"GET /health HTTP/1.1\n{login}\n")[0] == "200"
+    assert ask(layout, f"GET /health?a=1 HTTP/1.1\n{login}\n")[0] == "200"
+    code, body = ask(layout, f"HEAD /health HTTP/1.1\n{login}\n")
+    assert (code, body) == ("405", b"")
+    cut = f"POST /predict HTTP/1.1\n{login}Content-Length: 100\n\n{{}}"
+    assert ask(layout, cut)[0] == "400"
+    for odd in ("nonsense\n\n", "GET\n\n", f"GET /{'x' * 70000} HTTP/1.1\n\n"):
+        code, body = ask(layout, odd)
+        assert code in ("400", "414")
+        assert json.loads(body)["error"]
+    assert request(layout, {"x": 2})[0] == 200
+
+
+RETURNED = """
+import datetime, decimal
+
+class Number:  # as numpy's: no int, and JSON does not take it as a key
+    def __init__(self, value): self.value = value
+    def __hash__(self): return hash(self.value)
+    def item(self): return self.value
+    def tolist(self): return self.value
+
+class Frame:
+    columns = ["a"]
+    def to_dict(self, orient): return [{Number(1): Number(2)}]
+
+def load(folder): return 1
+
+def predict(model, request):
+    return {"a": {Number(3): [Number(4)]}, "b": datetime.date(2026, 1, 2), "c": Frame(),
+            datetime.date(2026, 1, 3): None, "d": {1: 2, None: 3}}
+"""
+
+
+def test_what_numpy_and_pandas_return_is_json_keys_included(layout, supervisor):
+    add_release(layout, "bbbbbbbbbbbb", "lock: 1\n", RETURNED)
+    deploy(layout, supervisor, trained(layout, "1", 3), release="bbbbbbbbbbbb")
+    assert request(layout, {}) == (200, {
+        "a": {"3": [4]}, "b": "2026-01-02", "c": [{"1": 2}], "2026-01-03": None,
+        "d": {"1": 2, "null": 3},
+    })  # fmt: skip
+
+
+WHO = """
+import getpass, os, tempfile
+NAME = getpass.getuser()
+
+def load(folder):
+    return tempfile.mkstemp(dir=os.path.expanduser("~"))[1]
+
+def predict(model, request):
+    return {"user": NAME, "home": os.path.expanduser("~")}
+"""
+
+
+def test_a_service_has_a_user_name_and_a_writable_home(layout, supervisor):
+    add_release(layout, "bbbbbbbbbbbb", "lock: 1\n", WHO)
+    deploy(layout, supervisor, trained(layout, "1", 3), release="bbbbbbbbbbbb")
+    assert request(layout, {}) == (200, {"user": "churn", "home": "/tmp"})
+
+
+def test_a_model_that_loads_for_long_says_so(layout, supervisor):
+    release = add_release(layout, "bbbbbbbbbbbb", "lock: 1\n")
+    (release / "models/churn/model.toml").write_text("start_timeout = 900\n")
+    folder = trained(layout, "1", 3)
+    deploy(layout, supervisor, folder, release="bbbbbbbbbbbb")
+    assert Records(layout).read("churn.1").start_timeout == 900
+    assert "EXTEND_TIMEOUT_USEC=900000000" in supervisor.told
+    manage.restart(layout, supervisor, "churn", print)
+    assert Records(layout).read("churn.2").start_timeout == 900
+    for wrong in ("1", "'long'", "true", "1e9"):
+        (release / "models/churn/model.toml").write_text(f"start_timeout = {wrong}\n")
+        with pytest.raises(EnvError, match="start_timeout: 300 to 86400 seconds"):
+            deploy(layout, supervisor, folder, release="bbbbbbbbbbbb")
+
+
+def test_a_record_of_an_earlier_version_is_read(layout, supervisor):
+    deploy(layout, supervisor, trained(layout, "1", 3))
+    path = Records(layout).path("churn.1")
+    found = json.loads(path.read_bytes())
+    del found["start_timeout"]
+    path.write_text(json.dumps(found))
+    assert Records(layout).read("churn.1").start_timeout == 300
 
 
 def test_a_request_that_is_too_long_is_refused_before_it_is_read(layout, supervisor):

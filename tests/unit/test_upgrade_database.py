@@ -2,9 +2,8 @@
 
 import os
 import subprocess
-import tempfile
-from pathlib import Path
 
+import postgres
 import pytest
 from mlops_install.resources.airflow import Contents, ContentsState, User
 from mlops_install.sql import SOCKET
@@ -15,7 +14,6 @@ from mlops_server.upgrade import back, drain, services, steps, tasks
 from mlops_server.upgrade.state import State, Store
 from mlops_server.workflows import known
 
-TOOLS = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
 SCHEMA = """\
 create table dag (dag_id text primary key, is_paused boolean not null);
 create table dag_run (id serial primary key, dag_id text);
@@ -28,26 +26,13 @@ insert into dag values ('mlops_canary', false), ('mine', false), ('it''s', false
 insert into dag_run (dag_id) values ('mine');
 insert into log (event) values ('one'), ('two');
 """
-pytestmark = pytest.mark.skipif(
-    not TOOLS or os.geteuid() != 0, reason="needs root and PostgreSQL's server programs"
-)
+pytestmark = postgres.NEEDED
 
 
 @pytest.fixture(scope="module")
 def cluster():
-    """A PostgreSQL of our own; its socket is where psql looks."""
-    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
-        Path(folder).chmod(0o777)
-        run = {"check": True, "user": "postgres", "cwd": folder, "stdout": subprocess.DEVNULL}
-        data = f"{folder}/data"
-        subprocess.run([TOOLS[-1] / "initdb", "-D", data, "-A", "trust"], **run)
-        control = [TOOLS[-1] / "pg_ctl", "-D", data, "-w", "-l", f"{folder}/log"]
-        options = f"-k {folder} -c listen_addresses='' -c fsync=off"
-        subprocess.run([*control, "-o", options, "start"], **run)
-        patch.setenv("PGHOST", folder)
-        database.psql("create role airflow")
+    with postgres.cluster():
         yield
-        subprocess.run([*control, "-m", "immediate", "stop"], **run)
 
 
 @pytest.fixture

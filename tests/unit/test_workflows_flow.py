@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from mlops_server.cli import main
+from mlops_server.disk import point
 from mlops_server.layout import METADATA, lock_hash
 from mlops_server.store import held
 from mlops_server.workflows import activation, gate, state
@@ -92,7 +93,8 @@ def test_the_gate_keeps_a_commit_out(server, repo, monkeypatch):
     ]
     assert server.live() == good
     assert server.state()["rejected"][bad]["step"] == "check"
-    assert "rejected already" in server("sync")
+    assert "looked at already" in server("sync", code=3)
+    assert "which is the newest" in server("status")
     assert "SyntaxError" in server("status")
     monkeypatch.setattr(gate, "check", lambda layout, release, commit, say: [])
     assert server.fetch("--again")["new"]
@@ -102,11 +104,12 @@ def test_the_gate_keeps_a_commit_out(server, repo, monkeypatch):
 
 
 def test_a_lock_that_can_never_be_built_keeps_its_commit_out(server, repo, monkeypatch):
-    files = model()  # its lock has packages for no platform
+    files = model()  # its lock has no version for python
     bad = repo.push(GOOD | files)
     last = server("sync", code=3).splitlines()[-1]
-    start = f"mlops: commit {bad[:12]} is rejected: models/churn: the lock is for None"
+    start = f"mlops: commit {bad[:12]} is rejected: models/churn: "
     assert last.startswith(start)
+    assert "python has no version" in last
     assert server.state()["rejected"][bad]["step"] == "prepare"
     lock = lock_hash(files["models/churn/conda-lock.yml"].encode())
     assert main(["env", "build", "churn", lock], server.layout, None) == 1
@@ -254,6 +257,35 @@ def test_a_damaged_state_is_told(server, repo):
     assert server.state()["active"] == commit
 
 
+def by_apply(server) -> None:
+    """The release of a folder comes into force, as `apply` does it for [workflows] path."""
+    folder = server.layout.releases / ("f" * 12)
+    (folder / "dags").mkdir(parents=True, exist_ok=True)
+    point(server.layout.current_release, f"releases/{folder.name}")
+
+
+def test_after_a_time_with_a_folder_the_repository_counts_again(server, repo):
+    commit = deployed(server, repo, 1)
+    by_apply(server)
+    assert json.loads(server("status", "--json"))["active"] is None
+    server.deploy()
+    assert server.live() == commit
+    assert [entry["commit"] for entry in server.state()["history"]] == [commit, commit]
+    assert server.fetch()["reason"] == "nothing new"
+
+
+def test_after_a_time_with_a_folder_what_was_held_is_held(server, repo):
+    first, second = deployed(server, repo, 1), deployed(server, repo, 2)
+    server("rollback")
+    by_apply(server)
+    server.deploy()
+    assert server.live() == first
+    assert server.state()["held"] == first
+    by_apply(server)
+    server("rollback", second[:12])
+    assert server.live() == second
+
+
 @pytest.mark.parametrize("text", ["repository = 1", "repo = 'x'", "ref = '../x'", "keep = -1", "["])
 def test_settings_that_will_not_do(server, text):
     server.layout.workflows_config.write_text(text)
@@ -269,21 +301,21 @@ MOMENTS = {  # what is about to be called when the kill comes
         "mlops_server.workflows.release.models",
         "mlops_server.workflows.release.sync",
         "mlops_server.workflows.state.save",
-        "mlops_server.workflows.state.sync",
+        "mlops_server.disk.sync",
     ),
     "models": ("mlops_server.workflows.activation.sync",),
     "activate": (
         "mlops_server.workflows.activation.point",
         "mlops_server.workflows.activation._touch",
         "mlops_server.workflows.state.save",
-        "mlops_server.workflows.state.sync",
+        "mlops_server.disk.sync",
     ),
     "rollback": (
         "mlops_server.workflows.activation.point",
         "mlops_server.workflows.activation._touch",
         "mlops_server.workflows.commands.save",
         "mlops_server.workflows.state.save",
-        "mlops_server.workflows.state.sync",
+        "mlops_server.disk.sync",
     ),
     "clean": (
         "mlops_server.workflows.activation.remove",
@@ -315,7 +347,7 @@ sys.exit(main(["workflows", *sys.argv[4:]], Layout(Path(sys.argv[1])), None))
 """
 
 
-LATER = ("mlops_server.workflows.state.save", "mlops_server.workflows.state.sync")
+LATER = ("mlops_server.workflows.state.save", "mlops_server.disk.sync")
 
 
 @pytest.mark.parametrize(

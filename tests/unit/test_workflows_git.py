@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import stat
 import subprocess
@@ -214,7 +215,8 @@ def test_folders_of_git_and_dots(server, repo, name):
     inner = repo.tree(b"100644 config\0" + bytes.fromhex(repo.blob()))
     commit = repo.push_object(repo.tree(b"40000 " + name + b"\0" + bytes.fromhex(inner)))
     reason = server.rejected(commit)
-    assert "malformed" in reason
+    assert f"{repo.bare} malformed: object " in reason
+    assert re.search(r"object [0-9a-f]{40}: (hasDot|fullPath|bad)\w*", reason), "which, and what"
     with pytest.raises(refusals.Rejected):
         refusals.path(name + b"/config")
 
@@ -284,6 +286,34 @@ def test_submodules_are_part_of_the_release(server, repo, library, tmp_path):
     assert server.fetch()["new"]
     assert (release(server, commit) / "dags/lib/l.py").read_text() == "l = 1\n"
     assert (release(server, commit) / "dags/lib/inner/i.py").read_text() == "i = 1\n"
+
+
+ODD = {  # as commits of old tools have it
+    "a time zone": "Old Tool <old@example.org> 1313584730 +051800",
+    "no date": "Old Tool <old@example.org>",
+    "no space before the date": "Old Tool <old@example.org>1313584730 +0000",
+    "a date with zeroes": "Old Tool <old@example.org> 01313584730 +0000",
+    "no address": "Old Tool 1313584730 +0000",
+    "no name": "<old@example.org> 1313584730 +0000",
+    "an odd address": "Old <Tool <old@example.org> 1313584730 +0000",
+}
+
+
+@pytest.mark.parametrize("who", ODD.values(), ids=ODD)
+@pytest.mark.parametrize("place", ["repository", "submodule"])
+def test_an_old_commit_with_a_harmless_fault_keeps_nothing_out(server, repo, library, who, place):
+    into = repo if place == "repository" else library
+    into.push(GOOD)
+    tree = into.git("write-tree")
+    text = f"tree {tree}\nauthor {who}\ncommitter {who}\n\nimported\n".encode()
+    old = into.git("hash-object", "-t", "commit", "-w", "--literally", "--stdin", data=text)
+    into.git("update-ref", "HEAD", old)
+    newest = into.push({"dags/b.py": "1"})
+    if place == "submodule":
+        repo.push(GOOD)
+        add(repo, str(library.bare))
+        newest = repo.push()
+    assert server.fetch() == {"commit": newest, "new": True, "reason": "new"}
 
 
 def test_submodules_can_be_left_out(server, repo, library):

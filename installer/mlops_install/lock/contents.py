@@ -1,58 +1,45 @@
 """What is in a conda-lock.yml: read in full, judged and compared."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Sequence
 from typing import Any
-from urllib.parse import urlsplit
 
 import yaml
+from mlops_server.models import locks, reading
 
 from mlops_install.errors import MlopsError
-from mlops_install.lock.environment import Loader
 from mlops_install.lock.project import Source
 from mlops_install.lock.tools import channel_url
 
-Package = Mapping[str, Any]
+Package = dict[str, Any]
 SHOWN = 6
 
 
-def packages(lock: bytes) -> list[Package]:
-    """The packages of a lock, as they are written. Raises `ValueError`."""
-    return list(_content(lock)["package"])
+packages = locks.packages
 
 
-def _content(lock: bytes) -> dict[str, Any]:
-    try:
-        found = yaml.load(lock, Loader=Loader)  # noqa: S506 - the C twin of the safe loader
-    except yaml.YAMLError as error:
-        raise ValueError(str(error)) from error
-    if not isinstance(found, dict) or not isinstance(found.get("package"), list):
-        raise ValueError("it is not a conda-lock.yml")
-    return found
+def kept(lock: bytes, without: Iterable[str]) -> tuple[list[Package], bytes]:
+    """What of a lock a new one starts from, except some: the conda packages, and a lock of the
+    pip packages, empty where there are none.
+
+    Of a package that is listed twice nobody knows which one was meant. Raises `ValueError`.
+    """
+    found, dropped = packages(lock), set(without)
+    double = {name for _, _, name in locks.twice(found)}
+    dropped |= {p["name"] for p in found if {p["name"], locks.normal(p["name"])} & double}
+    stay = [p for p in found if p["name"] not in dropped]
+    pip = [p for p in stay if p["manager"] == "pip"]
+    text = yaml.safe_dump(reading.load(lock) | {"package": pip}).encode() if pip else b""
+    return [p for p in stay if p["manager"] == "conda"], text
 
 
-def pip_only(lock: bytes, without: Iterable[str]) -> bytes:
-    """A lock of its pip packages, except some; empty where there are none. Raises `ValueError`."""
-    found, dropped = _content(lock), set(without)
-    kept = [p for p in found["package"] if p["manager"] == "pip" and p["name"] not in dropped]
-    return yaml.safe_dump(found | {"package": kept}).encode() if kept else b""
-
-
-def judge(source: Source, found: Iterable[Package]) -> None:
-    """Refuse what could not be installed safely. Raises `MlopsError`."""
+def judge(source: Source, found: list[Package], platforms: Sequence[str]) -> None:
+    """Refuse what the server would refuse, or could not be had safely. Raises `MlopsError`."""
+    if flaw := locks.flaw(found, platforms):
+        raise MlopsError(f"models/{source.name}: {flaw.text}", fix=flaw.fix)
     known = all("$" not in channel for channel in source.channels)
     channels = tuple(f"{channel_url(channel)}/" for channel in source.channels)
     for package in found:
         name, url = f"{package['name']} {package['version']}", package["url"]
-        if not package["hash"].get("sha256"):
-            raise MlopsError(
-                f"models/{source.name}: {name} has no SHA-256 in its channel or index: {url}",
-                fix="take another version, or a channel or index that has hashes",
-            )
-        if "@" in urlsplit(url).netloc:
-            raise MlopsError(
-                f"models/{source.name}: the address of {name} would hold a login",
-                fix="set the login in mlops.toml, not in an address",
-            )
         if package["manager"] == "conda" and known and not url.startswith(channels):
             raise MlopsError(
                 f"models/{source.name}: {name} comes from none of the channels asked for: {url}",

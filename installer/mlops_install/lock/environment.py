@@ -3,11 +3,11 @@
 from typing import Any
 
 from mlops_server.models import environment as shared
-from mlops_server.models.environment import Loader, digest, requests
+from mlops_server.models.environment import digest, requests
 
 from mlops_install.errors import translated
 
-__all__ = ["Loader", "digest", "parse", "requests"]
+__all__ = ["digest", "parse", "requests"]
 
 
 def parse(data: bytes, where: str) -> dict[str, Any]:

@@ -111,6 +111,7 @@ def _may_stay(
     if old is None or EVERYTHING in update:
         return False
     with suppress(ValueError):
+        contents.kept(old, ())
         head = stamp.head(old)
         same = head.channels == source.channels and head.cuda == source.cuda
         return same and set(head.platforms) <= set(options.platforms)
@@ -126,9 +127,9 @@ def _lock(
     source, start = job.source, time.monotonic()
     report.say(f"{source.name}: locking for {', '.join(options.platforms)}")
     lock = _made(job, folder, ready, options, children)
-    found = contents.packages(lock)
-    contents.judge(source, found)
-    old, new = source.lock(), stamp.line(source.digest, source.cuda).encode() + lock
+    found = _read(source, lock)
+    contents.judge(source, found, options.platforms)
+    old, new = source.lock(), stamp.line(source.digest, source.cuda, lock).encode() + lock
     children.go_on()
     if new != old:
         _place(source.lock_path, new)
@@ -136,6 +137,16 @@ def _lock(
     report.say(f"{source.name}: {len(found)} packages locked in {seconds:.1f} s")
     if changes := _changes(old, found):
         report.say(f"{source.name}: {changes}")
+
+
+def _read(source: Source, lock: bytes) -> list[contents.Package]:
+    try:
+        return contents.packages(lock)
+    except ValueError as error:
+        raise MlopsError(
+            f"models/{source.name}: conda-lock made a lock that the server cannot read: {error}",
+            fix="ask for other versions, and tell us",
+        ) from error
 
 
 def _changes(old: bytes | None, found: list[contents.Package]) -> str:
@@ -176,10 +187,9 @@ def _kept(job: Job, folder: Path) -> dict[str, str]:
     """Our solver keeps what it is told; conda-lock keeps the pip packages of a lock it finds."""
     if not job.old:
         return {}
-    if pip := contents.pip_only(job.old, job.update):
+    conda, pip = contents.kept(job.old, job.update)
+    if pip:
         (folder / "conda-lock.yml").write_bytes(pip)
-    found = contents.packages(job.old)
-    conda = [p for p in found if p["manager"] == "conda" and p["name"] not in job.update]
     (folder / "keep").write_text("\n".join(package["url"] for package in conda))
     update = " ".join(sorted(job.update))
     return {"MLOPS_CONDA_KEEP": str(folder / "keep"), "MLOPS_CONDA_UPDATE": update}

@@ -4,7 +4,7 @@ model.toml.
 Cheap and offline: every plan reads them, and neither conda-lock nor rattler is imported.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from mlops_server.models import project as shared
@@ -28,13 +28,17 @@ class Model(shared.Model):
             )
 
 
-def read(folder: Path, cuda: str | None = None) -> tuple[Model, ...]:
+def read(
+    folder: Path, cuda: str | None = None, among: Collection[str] | None = None
+) -> tuple[Model, ...]:
     """The models of a project with their locks; `cuda` is the server's.
+
+    `among` are the models that count, where some are left out of the release.
 
     Raises `ConfigError` for the first model that cannot be built.
     """
     with translated():
-        return tuple(Model(**vars(model)) for model in shared.read(folder, cuda))
+        return tuple(Model(**vars(model)) for model in shared.read(folder, cuda, among))
 
 
 def names(folder: Path) -> tuple[str, ...]:

@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from mlops_server.layout import METADATA
+
 from mlops_install.resource import ABSENT, Resource, Run, Step
 from mlops_install.resources.environment import PROGRAM
 from mlops_install.shell import sh
@@ -17,10 +19,11 @@ class PulledState:
 class Pulled(Resource[PulledState]):
     """A commit is in force; which one is the business of the DAG that pulls.
 
-    `state` is the file in which the server's package keeps what it knows.
+    `current` is the link to the release in force: that of a commit says which one it is of, and
+    that of a folder, from a time with [workflows] path, does not.
     """
 
-    state: str
+    current: str
 
     @property
     def name(self) -> str:
@@ -31,7 +34,7 @@ class Pulled(Resource[PulledState]):
         return PulledState()
 
     def probe(self) -> str:
-        return f'grep -q \'"active": *"[0-9a-f]\' {sh(self.state)} 2>/dev/null || exit {ABSENT}'
+        return f'grep -qs \'"commit": *"[0-9a-f]\' {sh(self.current)}/{METADATA} || exit {ABSENT}'
 
     def parse(self, answer: str) -> PulledState:
         return PulledState()

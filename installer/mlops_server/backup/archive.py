@@ -67,9 +67,13 @@ def _prove(layout: Layout, config: Config, fresh: Path, manifest: parts.Manifest
     """Read the finished archive back, unless only an age identity could; its note."""
     if config.seal != "age" and _open(layout, fresh, config.seal) != manifest:
         raise EnvError("the backup reads back as another one", fix="look at the disk")
-    about = {key: manifest[key] for key in BRIEF}
     sha256, number = folder.sha256(fresh), folder.next_number(layout)
-    return about | {"size": fresh.stat().st_size, "sha256": sha256, "number": number}
+    return brief(manifest) | {"size": fresh.stat().st_size, "sha256": sha256, "number": number}
+
+
+def brief(manifest: parts.Manifest) -> dict[str, Any]:
+    """What the note beside an archive tells of its manifest."""
+    return {key: manifest[key] for key in BRIEF if key in manifest}
 
 
 def proof(kind: str) -> str:

@@ -94,7 +94,7 @@ def _list(options: argparse.Namespace, layout: Layout, user: str | None) -> None
             str(a.note.get("airflow", "")),
             str(a.note.get("counts", {}).get("DAG runs", "")),
             f"{a.size >> 10} KiB",
-            "good" if a.good else "damaged",
+            a.state,
         )
         for a in found
     ]
@@ -162,7 +162,7 @@ def _discard(options: argparse.Namespace, layout: Layout, user: str | None) -> N
 
 
 def _receive(options: argparse.Namespace, layout: Layout, user: str | None) -> None:
-    from mlops_server.backup import folder
+    from mlops_server.backup import archive, folder, header
 
     os.umask(0o077)
     if not folder.NAME.fullmatch(options.name):
@@ -174,9 +174,10 @@ def _receive(options: argparse.Namespace, layout: Layout, user: str | None) -> N
         _take(fresh, options.size)
         if folder.sha256(fresh) != options.sha256:
             raise EnvError("the archive did not arrive whole", fix="send it again")
+        _, manifest = header.prove(fresh)
         made = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
         note = {"size": options.size, "sha256": options.sha256, "uploaded": made}
-        note["number"] = folder.next_number(layout)
+        note |= archive.brief(manifest) | {"number": folder.next_number(layout)}
         folder.publish(fresh, path, note)
     finally:
         fresh.unlink(missing_ok=True)

@@ -54,6 +54,13 @@ class Archive:
         number = self.note.get("number")
         return (number if isinstance(number, int) else 0, self.name)
 
+    @property
+    def state(self) -> str:
+        """`good`, `damaged`, or `not opened`: brought here encrypted, so nobody has seen inside."""
+        if not self.good:
+            return "damaged"
+        return "not opened" if "uploaded" in self.note and "made" not in self.note else "good"
+
 
 def name(made: datetime, kind: str, seal: str) -> str:
     """The name of an archive."""
@@ -111,7 +118,7 @@ def doomed(found: Sequence[Archive], keep: int, now: datetime) -> list[Archive]:
     The newest good one never goes.
     """
     newest = sorted(found, key=lambda one: one.order, reverse=True)
-    good = [one for one in newest if one.good]
+    good = [one for one in newest if one.state == "good"]
     kept = [one for one in good if one.kind in REGULAR][:keep]
     oldest = kept[-1] if len(kept) == keep else None
     return [
@@ -137,9 +144,24 @@ def remove(path: Path) -> None:
     note_path(path).unlink(missing_ok=True)
 
 
+def learn(path: Path, about: dict[str, Any]) -> None:
+    """Add what was found in an archive to its note, where the note does not have it yet."""
+    place = note_path(path)
+    try:
+        note = json.loads(place.read_bytes())
+    except (OSError, ValueError):
+        return
+    if isinstance(note, dict) and not about.keys() <= note.keys():
+        _note(place, note | about)
+
+
+def _note(place: Path, note: dict[str, Any]) -> None:
+    write(place, (json.dumps(note) + "\n").encode())
+
+
 def publish(fresh: Path, path: Path, note: dict[str, Any]) -> None:
     """Give a finished archive its name. It and its note are on the disk when this returns."""
-    write(note_path(path), (json.dumps(note) + "\n").encode())
+    _note(note_path(path), note)
     sync(fresh)
     fresh.rename(path)
     sync(path.parent)

@@ -36,6 +36,12 @@ COUNTED = {
     "variables": "variable",
 }
 MARGIN = 64 << 20
+MANIFEST_MOST = 64 << 20
+"""Bytes of a manifest, which is read into memory; one of 1,000 tables has 0.2 MB."""
+KINDS: dict[str, type] = {
+    "made": str, "host": str, "airflow": str, "heads": dict, "data": bool, "databases": dict,
+    "counts": dict, "parts": dict,
+}  # fmt: skip
 
 Manifest = dict[str, Any]
 """format, made, host, kind, airflow, generation, heads, release, services, data, and
@@ -190,12 +196,12 @@ def read(source: IO[bytes], into: Path | None = None) -> Manifest:
         with tarfile.open(fileobj=source, mode="r|") as tar:
             for name, file in _members(tar):
                 if not manifest:
-                    manifest = _manifest(name, file.read())
+                    manifest = _manifest(name, file.read(MANIFEST_MOST))
                     file = io.BytesIO(json.dumps(manifest).encode())
                     _copy(file, into and into / name)
                 else:
                     found[name] = _copy(file, into and into / name)
-    except (tarfile.TarError, EOFError) as error:
+    except (tarfile.TarError, EOFError, ValueError, OverflowError) as error:
         raise EnvError(f"the backup is damaged: {error}", fix="take another one") from error
     if not manifest or found != manifest["parts"]:
         raise EnvError("the backup is damaged: parts are missing or wrong", fix="take another one")
@@ -214,13 +220,24 @@ def _members(tar: tarfile.TarFile) -> Iterator[tuple[str, IO[bytes]]]:
 def _manifest(name: str, text: bytes) -> Manifest:
     try:
         found = json.loads(text) if name == MANIFEST else {}
-    except ValueError:
+    except (ValueError, RecursionError):
         found = {}
     if not isinstance(found, dict) or not isinstance(found.get("parts"), dict):
-        raise EnvError("this is no backup of mlops-install: it has no manifest")
+        raise EnvError(
+            "this is no backup of mlops-install: it has no manifest",
+            fix="name a file that `backup` made",
+        )
     if found.get("format") != FORMAT:
         words = f"the backup has format {found.get('format')}, this version knows {FORMAT}"
         raise EnvError(words, fix="use the mlops-install that made it, or a newer one")
+    wrong = [key for key, kind in KINDS.items() if not isinstance(found.get(key), kind)]
+    try:
+        datetime.fromisoformat(str(found.get("made")))
+    except ValueError:
+        wrong.append("made")
+    if wrong:
+        words = f"the backup is damaged: its manifest has no {wrong[0]}"
+        raise EnvError(words, fix="take another one")
     return found
 
 

@@ -44,7 +44,9 @@ def unpack(layout: Layout, name: str, secret: bytes, say: Say) -> parts.Manifest
         stage.mkdir(mode=0o700)
         try:
             with seal.reader(path, kind, secret) as source:
-                return parts.read(source, stage)
+                manifest = parts.read(source, stage)
+            folder.learn(path, archive.brief(manifest))
+            return manifest
         except BaseException:
             discard(layout)
             raise

@@ -9,10 +9,17 @@ from urllib.parse import urlsplit
 
 import yaml
 
-from mlops_server.models import ProjectError
+from mlops_server.models import ProjectError, reading, variables
 
-Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-
+KNOWN = ("name", "channels", "dependencies", "variables", "prefix")
+"""The settings that count, or that (`name`, `prefix`) mean nothing here."""
+ELSEWHERE = {
+    "platforms": "set [models] platforms in mlops.toml",
+    "category": "leave it out: the server installs one category",
+    "pip-repositories": "set [base] python_index in mlops.toml",
+    "allow-pypi-requests": "set [base] python_index in mlops.toml",
+}
+LONGEST = 64 * 1024
 ANACONDA = {"defaults", "main", "free", "r", "msys2", "anaconda", "pro"}
 LICENCE = (
     "Anaconda's own channels need a paid licence in organisations of more than 200 people;"
@@ -28,16 +35,41 @@ def parse(data: bytes, where: str) -> dict[str, Any]:
 
     Raises `ProjectError`.
     """
+    if len(data) > LONGEST or has_aliases(data):
+        raise ProjectError(
+            f"{where} is longer than 64 KiB, or uses aliases of YAML", fix="write it out, in short"
+        )
     try:
-        found = yaml.load(data, Loader=Loader)  # noqa: S506 - the C twin of the safe loader
-        json.dumps(found, sort_keys=True, default=str)  # a lock's digest is made of it
-    except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
-        raise ProjectError(f"{where} is not YAML", detail=str(error), fix="correct it") from error
+        found = reading.load(data)
+    except ValueError as error:
+        raise ProjectError(f"{where} is not YAML: {error}", fix="correct it") from error
     if not isinstance(found, dict):
         raise ProjectError(f"{where} is not an environment", fix="it needs channels, dependencies")
+    _keys(data, found, where)
     _channels(found, where)
     _dependencies(found, where)
+    variables.judge(data, where)
+    try:
+        digest(data, found)
+    except (ValueError, TypeError, RecursionError) as error:
+        raise ProjectError(f"{where} cannot be read: {error}", fix="correct it") from error
     return found
+
+
+def _keys(data: bytes, found: dict[str, Any], where: str) -> None:
+    """Each setting once, and none that would be lost."""
+    for line, key in variables.twice(data):
+        raise ProjectError(
+            f"{where}:{line}: {key} is there twice, and only the last one would count",
+            fix="put both into one",
+        )
+    for key in found:
+        if key not in KNOWN:
+            fix = ELSEWHERE.get(str(key), f"leave it out; known are {', '.join(KNOWN)}")
+            raise ProjectError(f"{where}: {key}: there is no such setting here", fix=fix)
+    for key in ("name", "prefix"):
+        if isinstance(found.get(key), dict | list):
+            raise ProjectError(f"{where}: {key} is no text", fix="leave it out")
 
 
 def _channels(found: dict[str, Any], where: str) -> None:
@@ -77,6 +109,7 @@ def _dependencies(found: dict[str, Any], where: str) -> None:
         )
     for dependency in found["dependencies"]:
         if isinstance(dependency, str):
+            _virtual(dependency, where)
             channel, colons, _ = dependency.partition("::")
             if colons and _is_anaconda(channel):
                 fix = f"write {dependency.partition('::')[2]}"
@@ -88,6 +121,15 @@ def _dependencies(found: dict[str, Any], where: str) -> None:
             )
         else:
             _pip(dependency["pip"] or [], where)
+
+
+def _virtual(dependency: str, where: str) -> None:
+    if dependency.lstrip().startswith("__"):
+        name = dependency.split()[0]
+        fix = "leave it out"
+        if name.startswith("__cuda"):
+            fix = 'leave it out, and set `cuda = "12.8"` in model.toml or [models]'
+        raise ProjectError(f"{where}: {name} is what a machine has, and no package", fix=fix)
 
 
 def _pip(requirements: Any, where: str) -> None:
@@ -104,7 +146,7 @@ def digest(data: bytes, found: dict[str, Any]) -> str:
 
     Comments such as `# [linux]` do: conda-lock takes lines away by them.
     """
-    lines = data.decode().splitlines()
+    lines = reading.text(data).splitlines()
     selected = [line.strip() for line in lines if SELECTOR.search(line)]
     text = json.dumps([found, selected], sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()
@@ -112,7 +154,7 @@ def digest(data: bytes, found: dict[str, Any]) -> str:
 
 def requests(data: bytes) -> Iterator[tuple[int, str, str]]:
     """Line number, name in lower case, and text of every package asked for."""
-    root = yaml.compose(data, Loader=Loader)
+    root = yaml.compose(reading.text(data), Loader=reading.loader())
     for key, value in root.value if isinstance(root, yaml.MappingNode) else ():
         if key.value == "dependencies":
             yield from _nodes(value)
@@ -136,6 +178,8 @@ def has_aliases(data: bytes) -> bool:
     What cannot be read at all has none.
     """
     try:
-        return any(isinstance(e, yaml.AliasEvent) for e in yaml.parse(data, Loader=Loader))
+        return any(
+            isinstance(e, yaml.AliasEvent) for e in yaml.parse(data, Loader=reading.loader())
+        )
     except (yaml.YAMLError, UnicodeDecodeError):
         return False

@@ -3,12 +3,12 @@
 Cheap and offline: every plan reads them, and neither conda-lock nor rattler is imported.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from mlops_server.layout import MODEL_NAME, ModelOptions, lock_hash, parse_options
-from mlops_server.models import ProjectError, environment, stamp
+from mlops_server.models import ProjectError, environment, locks, reading, stamp
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,13 @@ class Source:
         if head.cuda != self.cuda:
             return f"conda-lock.yml is for {_cuda(head.cuda)}, wanted is {_cuda(self.cuda)}"
         missing = [platform for platform in platforms if platform not in head.platforms]
-        return f"conda-lock.yml has no packages for {', '.join(missing)}" if missing else ""
+        if missing:
+            return f"conda-lock.yml has no packages for {', '.join(missing)}"
+        if head.whole:
+            return ""
+        flaw = locks.reason(lock, head.platforms)  # parses all of it, which takes its time
+        changed = head.whole is False
+        return flaw or ("conda-lock.yml was changed after it was made" if changed else "")
 
 
 def _cuda(version: str | None) -> str:
@@ -76,12 +82,17 @@ class Model:
     platforms: tuple[str, ...]
 
 
-def read(folder: Path, cuda: str | None = None) -> tuple[Model, ...]:
+def read(
+    folder: Path, cuda: str | None = None, among: Collection[str] | None = None
+) -> tuple[Model, ...]:
     """The models of a project with their locks; `cuda` is the server's.
+
+    `among` are the models that count, where some are left out of the release.
 
     Raises `ProjectError` for the first model that cannot be built.
     """
-    return tuple(_model(source(folder, name, cuda)) for name in names(folder))
+    wanted = (name for name in names(folder) if among is None or name in among)
+    return tuple(_model(source(folder, name, cuda)) for name in wanted)
 
 
 def _model(source: Source) -> Model:
@@ -123,7 +134,10 @@ def source(folder: Path, name: str, cuda: str | None) -> Source:
     model, where = folder / "models" / name, f"models/{name}/environment.yml"
     data = _read(model / "environment.yml")
     if data is None:
-        raise ProjectError(f"{where} is missing", fix=f"write it, or move models/{name} elsewhere")
+        fix = f"write it, or move models/{name} elsewhere"
+        if (model / "environment.yaml").exists():
+            fix = f"rename models/{name}/environment.yaml to environment.yml"
+        raise ProjectError(f"{where} is missing", fix=fix)
     found = environment.parse(data, where)
     text = _read(model / "model.toml") or b""
     options = _options(text, f"models/{name}/model.toml")
@@ -134,8 +148,8 @@ def source(folder: Path, name: str, cuda: str | None) -> Source:
 
 def _options(text: bytes, where: str) -> ModelOptions:
     try:
-        return parse_options(text.decode())
-    except ValueError as error:
+        return parse_options(reading.text(text))
+    except (ValueError, RecursionError) as error:
         raise ProjectError(f"{where}: {error}", fix="correct it") from error
 
 

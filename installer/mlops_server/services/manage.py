@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mlops_server.errors import EnvError
-from mlops_server.layout import MODEL_NAME, Layout, lock_hash
+from mlops_server.layout import MODEL_NAME, Layout, lock_hash, read_options
 from mlops_server.services import folder as folders
 from mlops_server.services.records import INSTANCE, Record, Records, new_token, token_digest
 from mlops_server.services.systemd import Supervisor
@@ -50,6 +50,7 @@ def deploy(
             threads=threads,
             token_sha256="",
             deployed_at="",
+            start_timeout=_patience(place / "models" / model / "model.toml"),
         )
         _switch(records, supervisor, record, records.token(name), say)
 
@@ -174,6 +175,14 @@ def _release(layout: Layout, model: str, release: str) -> Path:
         fix = f"add models/{model}/service.py with load(folder) and predict(model, request)"
         raise EnvError(f"release {real.name} has no models/{model}/service.py", fix=fix)
     return real
+
+
+def _patience(path: Path) -> int:
+    """Seconds for the start, by the model's own settings. Raises `EnvError`."""
+    try:
+        return read_options(path).start_timeout
+    except ValueError as error:
+        raise EnvError(str(error), fix="correct the file, and deploy its release") from error
 
 
 def _lock(layout: Layout, model: str, release: Path) -> str:

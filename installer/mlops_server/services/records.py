@@ -19,7 +19,7 @@ from pathlib import Path
 
 from mlops_server.disk import point, write
 from mlops_server.errors import EnvError
-from mlops_server.layout import Layout
+from mlops_server.layout import START, Layout
 from mlops_server.store import held
 
 NAME = re.compile(r"[a-z][a-z0-9_-]{0,39}")
@@ -40,6 +40,7 @@ class Record:
     threads: int
     token_sha256: str
     deployed_at: str
+    start_timeout: int = START
 
     @property
     def instance(self) -> str:

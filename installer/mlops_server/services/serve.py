@@ -16,6 +16,7 @@ import hmac
 import importlib
 import json
 import os
+import re
 import select
 import signal
 import socket
@@ -34,7 +35,10 @@ if TYPE_CHECKING:
 LISTENER = 3  # where systemd's descriptors begin
 LARGEST = 16 << 20  # bytes of a request; nginx's limit is the same
 PATIENCE = 30.0  # seconds that a client may be silent, and that a stop takes new connections
-HEADER = "Bearer "
+START = 300  # seconds for load() and EXAMPLE where the record says nothing; as the unit has it
+KEYS = (str, int, float, type(None))
+METHODS = {"/health": "GET", "/predict": "POST"}
+ENDLESS = re.compile(rb"[eE]\+?\d{3}|\d{309}")  # else no number is beyond the largest float
 
 
 class RefusedError(Exception):
@@ -64,7 +68,7 @@ class Service:
         answer = self.module.predict(self.model, request)
         if not isinstance(answer, dict):
             raise TypeError(f"predict() returned {type(answer).__name__}, not a dict")
-        return json.dumps(answer, default=_plain, allow_nan=False).encode()
+        return as_json(answer)
 
     def health(self) -> bytes:
         """What runs here, and how much it has answered."""
@@ -74,7 +78,8 @@ class Service:
 
     def knows(self, authorization: str) -> bool:
         """Whether a header carries the token of this service."""
-        given = authorization[len(HEADER) :] if authorization.startswith(HEADER) else ""
+        scheme, _, given = authorization.partition(" ")
+        given = given if scheme.lower() == "bearer" else ""
         digest = hashlib.sha256(given.strip().encode()).hexdigest()
         return hmac.compare_digest(digest, self.record["token_sha256"])
 
@@ -96,11 +101,47 @@ def load_module(folder: str) -> ModuleType:
     return module
 
 
+def as_json(answer: dict[str, Any]) -> bytes:
+    """An answer, also of numpy's and pandas' values. Raises `TypeError`, `ValueError` for NaN."""
+    try:
+        text = json.dumps(answer, default=_plain, allow_nan=False)
+    except TypeError:  # it may be for a key, which `default` does not get to see
+        text = json.dumps(_keyed(answer), default=_plain, allow_nan=False)
+    return text.encode()
+
+
 def _plain(value: Any) -> Any:
-    """Arrays and numbers of numpy, and series of pandas, as lists and plain numbers."""
+    """Arrays and numbers of numpy, and series and frames of pandas, as lists and plain numbers."""
     if hasattr(value, "tolist"):
-        return value.tolist()
+        return _keyed(value.tolist())
+    if hasattr(value, "isoformat"):
+        return value.isoformat()
+    if hasattr(value, "to_dict") and hasattr(value, "columns"):
+        return _keyed(value.to_dict("records"))
     raise TypeError(f"predict() returned a {type(value).__name__}, which JSON has not")
+
+
+def _keyed(value: Any) -> Any:
+    """The same with keys that JSON has: numpy's numbers are plain ones, dates are texts."""
+    if isinstance(value, dict):
+        return {k if isinstance(k, KEYS) else _plain(k): _keyed(v) for k, v in value.items()}
+    return [_keyed(one) for one in value] if isinstance(value, (list, tuple)) else value
+
+
+def parse(data: bytes) -> Any:
+    """A request's JSON, which has neither NaN nor infinity. Raises `ValueError`."""
+    floats = _finite if ENDLESS.search(data) else None
+    try:
+        return json.loads(data, parse_constant=_finite, parse_float=floats)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+
+
+def _finite(text: str) -> float:
+    found = float(text)
+    if found - found != 0:
+        raise ValueError(f"{text[:30]} is no number of JSON")
+    return found
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -110,66 +151,84 @@ class Handler(BaseHTTPRequestHandler):
     server_version, sys_version = "mlops", ""
     timeout = PATIENCE
 
-    def do_GET(self) -> None:
-        """GET /health."""
-        self.reply({"/health": lambda data: self.service.health()})
+    def __getattr__(self, name: str) -> Any:
+        """Every method is answered by us: the base class has a page of HTML for what is unknown."""
+        if name.startswith("do_"):
+            return self.reply
+        raise AttributeError(name)
 
-    def do_POST(self) -> None:
-        """POST /predict."""
-        self.reply({"/predict": lambda data: self.service.predict(self.parsed(data))})
-
-    def reply(self, known: dict[str, Any]) -> None:
-        """Answer by the function of the path; an error becomes its status and a short text."""
+    def reply(self) -> None:
+        """Answer a request; an error becomes its status and a short text."""
         try:
-            data = self.received()  # all of it: who is still sending would miss the answer
-            if not self.service.knows(self.headers.get("Authorization", "")):
-                raise RefusedError(401, "the token is missing or wrong")
-            if self.path not in known:
-                raise RefusedError(404, "there is only POST /predict and GET /health")
-            code, answer = 200, known[self.path](data)
+            code, answer = 200, self.asked()
         except RefusedError as error:
             code, answer = error.code, _error(str(error))
         except BaseException as error:  # a model may even call sys.exit()
             traceback.print_exc()
             code, answer = 500, _error(f"{type(error).__name__} in the model; see the journal")
+        self.answer(code, answer)
+
+    def asked(self) -> bytes:
+        """The answer to a good request. Raises `RefusedError`."""
+        data = self.received()  # all of it: who is still sending would miss the answer
+        if not self.service.knows(self.headers.get("Authorization", "")):
+            raise RefusedError(401, "the token is missing or wrong")
+        path = self.path.partition("?")[0]
+        if path not in METHODS:
+            raise RefusedError(404, "there is only POST /predict and GET /health")
+        if self.command != METHODS[path]:
+            raise RefusedError(405, f"{path} is asked by {METHODS[path]}")
+        known = self.service
+        return known.health() if path == "/health" else known.predict(self.parsed(data))
+
+    def answer(self, code: int, text: bytes) -> None:
+        """Send an answer; one to HEAD has no body."""
         self.service.count(code)
         self.send_response(code)
         self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(answer)))
-        if code == 401:
-            self.send_header("WWW-Authenticate", "Bearer")
+        self.send_header("Content-Length", str(len(text)))
+        if code in (401, 405):
+            allowed = ("Allow", METHODS.get(self.path.partition("?")[0], "GET, POST"))
+            self.send_header(*(("WWW-Authenticate", "Bearer") if code == 401 else allowed))
         self.end_headers()
-        self.wfile.write(answer)
+        if self.command != "HEAD":
+            self.wfile.write(text)
+
+    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
+        """What the base class refuses, a line of a request that is none for instance, in JSON."""
+        self.request_version = "HTTP/1.0"  # or an answer to nonsense would have no head
+        self.answer(code, _error(message or "this is not a request"))
 
     def received(self) -> bytes:
         """The request's body. Raises `RefusedError`."""
-        length = self.headers.get("Content-Length", "0")
-        if not length.isdigit() or "Transfer-Encoding" in self.headers:
+        length = ",".join(self.headers.get_all("Content-Length", ["0"])).strip()
+        if "Transfer-Encoding" in self.headers:
             raise RefusedError(411, "a request says its Content-Length")
-        if int(length) > LARGEST:
+        if not re.fullmatch("[0-9]+", length):
+            raise RefusedError(400, "the Content-Length is no number of bytes")
+        if len(length) > 18 or int(length) > LARGEST:
             raise RefusedError(413, f"a request may have {LARGEST} bytes")
-        return self.rfile.read(int(length))
+        try:
+            data = self.rfile.read(int(length))
+        except OSError as error:
+            raise RefusedError(408, f"the request did not come: {error}") from None
+        if len(data) < int(length):
+            raise RefusedError(400, "the request is shorter than its Content-Length")
+        return data
 
     def parsed(self, data: bytes) -> dict[str, Any]:
-        """The request's JSON object. Raises `RefusedError`."""
+        """The request's JSON object, if check() takes it too. Raises `RefusedError`."""
         try:
-            found = json.loads(data)
+            found = parse(data)
         except ValueError as error:
             raise RefusedError(400, f"this is not JSON: {error}") from None
         if not isinstance(found, dict):
             raise RefusedError(400, "a request is a JSON object")
-        return self.checked(found)
-
-    def checked(self, request: dict[str, Any]) -> dict[str, Any]:
-        """What service.py's own check(request) makes of it; its `ValueError` is the client's."""
-        check = getattr(self.service.module, "check", None)
-        if check is None:
-            return request
         try:
-            check(request)
+            getattr(self.service.module, "check", id)(found)
         except ValueError as error:
             raise RefusedError(400, str(error)) from None
-        return request
+        return found
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - its name in the base
         """nginx has a log of requests."""
@@ -245,6 +304,8 @@ def main(arguments: list[str]) -> None:
         record = json.load(file)
     listener = socket.socket(fileno=LISTENER)
     listener.set_inheritable(False)
+    # systemd's own limit, or this one if it is longer
+    notify(f"EXTEND_TIMEOUT_USEC={record.get('start_timeout', START)}000000")
     service = Service(record, arguments[1])
     handler = type("Handler", (Handler,), {"service": service})
     server = Server(listener, handler, record["threads"])

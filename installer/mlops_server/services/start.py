@@ -43,6 +43,9 @@ def _variables(record: Record, prefix: Path) -> dict[str, str]:
     kept = {name: os.environ[name] for name in PASSED if name in os.environ}
     return kept | {
         "HOME": "/tmp",  # noqa: S108 - the unit's own
+        # Its user exists while it runs only, and has no entry: getpass and others ask for a name.
+        "USER": record.service,
+        "LOGNAME": record.service,
         "PATH": f"{prefix}/bin:/usr/local/bin:/usr/bin:/bin",
         "CONDA_PREFIX": str(prefix),
         "CONDA_DEFAULT_ENV": record.model,

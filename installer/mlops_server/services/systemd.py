@@ -5,7 +5,7 @@ from typing import Protocol
 
 from mlops_server.errors import EnvError
 
-WAIT = 330  # seconds: a little more than TimeoutStartSec and TimeoutStopSec of the unit
+WAIT = 330  # seconds: more than TimeoutStopSec of the unit
 
 
 class Supervisor(Protocol):
@@ -31,11 +31,16 @@ class Systemd:
     """The units mlops-model@<instance>.socket and .service."""
 
     def start(self, instance: str) -> None:
-        """Start an instance and wait for its READY=1. Raises `EnvError` with its last lines."""
+        """Start an instance and wait for its READY=1. Raises `EnvError` with its last lines.
+
+        How long that may take is systemd's business: model.toml and drop-ins tell it.
+        """
         _systemctl("start", f"mlops-model@{instance}.socket")
-        done = _run("systemctl", "start", f"mlops-model@{instance}.service")
-        if done.returncode:
-            raise EnvError(f"{instance} does not start", detail=self._lines(instance))
+        unit = f"mlops-model@{instance}.service"
+        if _run("systemctl", "start", unit, wait=None).returncode:
+            ended = _run("systemctl", "show", "-P", "Result", unit).stdout.strip()
+            late = " in time: `start_timeout` in model.toml" if ended == "timeout" else ""
+            raise EnvError(f"{instance} does not start{late}", detail=self._lines(instance))
 
     def keep(self, instance: str) -> None:
         """Start it at boot: the service too, so that the model is loaded before a request."""
@@ -73,5 +78,10 @@ def _systemctl(*words: str) -> None:
         raise EnvError(f"systemctl {' '.join(words)} failed", detail=done.stderr.strip())
 
 
-def _run(*words: str) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(words, capture_output=True, text=True, timeout=WAIT, check=False)
+def _run(*words: str, wait: float | None = WAIT) -> "subprocess.CompletedProcess[str]":
+    try:
+        return subprocess.run(
+            words, capture_output=True, text=True, errors="replace", timeout=wait, check=False
+        )
+    except subprocess.TimeoutExpired:
+        raise EnvError(f"`{' '.join(words)}` did not end within {wait:g} s") from None

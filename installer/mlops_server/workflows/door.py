@@ -30,8 +30,8 @@ SERVED = (
         r" --folder /srv/mlops/data/[A-Za-z0-9_.=+@:/-]{1,300}(?: --release [0-9a-f]{12})?"
     ),
 )
-FINISHED = ("workflows activate", "workflows clean", "service deploy")
-"""What goes on to its end when the client goes away; everything else is stopped."""
+FINISHED = {("workflows", "activate"), ("workflows", "clean"), ("service", "deploy")}
+"""How that begins which goes on to its end when the client goes away; the rest is stopped."""
 MOST = 4096
 PATIENCE = 10.0
 """Seconds for a request to come."""
@@ -109,7 +109,7 @@ def _answer(client: socket.socket, words: list[str]) -> int:
     )
     there = _hand_on(client, process)
     if not there:
-        goes_on = " ".join(words) in FINISHED
+        goes_on = tuple(words[:2]) in FINISHED
         _log(f"the client is gone: {'it goes on' if goes_on else 'stopped'}")
         threading.Thread(target=_drain, args=(process,), daemon=True).start()
         if not goes_on:

@@ -43,7 +43,7 @@ def fetch(layout: Layout, say: Say, *, again: bool = False) -> Fetched:
     with locked(layout, say, ".fetch.lock"):
         state = load(layout)
         if state.held:
-            return Fetched(state.held, False, _held(state.held))
+            return _keep(layout, state.held, say)
         repository = Repository(layout, layout.repository, config.repository)
         try:
             return _fetch(layout, config, repository, say, again)
@@ -52,6 +52,15 @@ def fetch(layout: Layout, say: Say, *, again: bool = False) -> Fetched:
             for mirror in (repository.path, *layout.submodules.glob("*.git")):
                 Repository(layout, mirror, config.repository).remove()
             return _fetch(layout, config, repository, say, again)
+
+
+def _keep(layout: Layout, commit: str, say: Say) -> Fetched:
+    """A held commit stays; where a folder's release took its place, it comes into force again."""
+    with changing(layout, say) as state:
+        if state.active is None and (layout.releases / commit[:12]).is_dir():
+            state.candidate, state.checked = commit, None
+            return Fetched(commit, True, "held, and not in force")
+    return Fetched(commit, False, _held(commit))
 
 
 def _held(commit: str) -> str:
@@ -72,6 +81,8 @@ def _fetch(
             state.rejected.pop(tip, None)
         if known := _known(layout, state, tip):
             return known
+        if tip in state.rejected:
+            _refuse(state, tip, say)
     commit = tip
     try:
         commit = _take(config, repository, tip, say)
@@ -118,12 +129,19 @@ def _known(layout: Layout, state: State, tip: str) -> Fetched | None:
     if tip == state.active:
         state.seen, state.candidate = tip, None
         return Fetched(tip, False, "nothing new")
-    if tip in state.rejected:
-        state.seen, state.candidate = tip, None
-        return Fetched(tip, False, f"rejected already: {state.rejected[tip]['reason']}")
     if tip == state.candidate and (layout.releases / tip[:12]).is_dir():
         return Fetched(tip, True, "on its way already")
     return None
+
+
+def _refuse(state: State, tip: str, say: Say) -> None:
+    """Say each time that the tip was rejected, for as long as it is the tip. Raises `Rejected`."""
+    state.seen, state.candidate = tip, None
+    about = state.rejected[tip]
+    say(f"looked at already, at {about['at']}: `mlops-install sync --again` tries it once more")
+    rejected = Rejected(about["reason"])
+    rejected.commit = tip
+    raise rejected
 
 
 def _take(config: Config, repository: Repository, tip: str, say: Say) -> str:

@@ -21,7 +21,15 @@ KEPT = (
     *("http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"),
     *("SSL_CERT_FILE", "SSL_CERT_DIR", "TZ"),
 )
+HARMLESS = (
+    *("badDate", "badDateOverflow", "badTimezone", "zeroPaddedDate", "missingSpaceBeforeDate"),
+    *("badEmail", "badName", "missingEmail", "missingNameBeforeEmail", "missingSpaceBeforeEmail"),
+    *("multipleAuthors", "zeroPaddedFilemode"),
+)
+"""What old tools wrote about author, date or mode: nothing of it gets into a release, and nobody
+can rewrite the history of years. What may lead a reader of names or trees astray stays an error."""
 SETTINGS = {
+    **{f"fetch.fsck.{name}": "ignore" for name in HARMLESS},
     "core.hooksPath": "/dev/null",
     "core.fsmonitor": "false",
     "core.fsync": "all",

@@ -42,7 +42,8 @@ def page(found: dict[str, Any]) -> list[str]:
     if found["key"]:
         lines.append(f"key         {found['key']}")
     for one in found["rejected"]:
+        tip = " which is the newest" if one["commit"] == found["seen"] else ""
         lines.append(
-            f"rejected    {one['commit'][:12]} {one['at']} ({one['step']}) {one['reason']}"
+            f"rejected    {one['commit'][:12]}{tip} {one['at']} ({one['step']}) {one['reason']}"
         )
     return lines

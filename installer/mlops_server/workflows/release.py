@@ -14,7 +14,7 @@ from mlops_server import lockfile
 from mlops_server.disk import sync
 from mlops_server.errors import EnvError
 from mlops_server.layout import METADATA, Layout
-from mlops_server.models import environment, project
+from mlops_server.models import project
 from mlops_server.workflows import refusals
 from mlops_server.workflows.config import Config, refused, resolve
 from mlops_server.workflows.git import Repository
@@ -27,7 +27,6 @@ NEW = ".new-"
 DEPTH = 3
 POINTER = b"version https://git-lfs.github.com/spec/v1\n"
 SMALL = 1024  # no Git LFS pointer is longer
-MAX_ENVIRONMENT = 64 * 1024
 
 
 @dataclass(frozen=True)
@@ -223,16 +222,7 @@ def _write_file(path: Path, data: bytes, *, executable: bool) -> None:
 def models(release: Path, cuda: str | None) -> tuple[project.Model, ...]:
     """The models of a release, with locks that fit them and this server. Raises `Rejected`."""
     try:
-        for path in release.glob("models/*/environment.yml"):
-            data = path.read_bytes()
-            if len(data) > MAX_ENVIRONMENT or environment.has_aliases(data):
-                raise Rejected(
-                    f"models/{path.parent.name}/environment.yml is longer than 64 KiB,"
-                    " or uses aliases of YAML"
-                )
         found = project.read(release, cuda)
-    except Rejected:
-        raise
     except EnvError as error:
         raise Rejected(f"{error.message}: {error.fix}") from None
     except (RecursionError, ValueError, OSError) as error:

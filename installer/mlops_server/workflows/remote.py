@@ -55,6 +55,7 @@ _ABSENT = (
     r"|not our ref|couldn't find remote ref|unadvertised object|no such remote ref|does not exist"
 )
 _MALFORMED = r"fsck error|fsck_objects|gitmodules(url|path|name|parse)|hasdotgit|badtree"
+_OBJECT = re.compile(r"(object|in \w+) [0-9a-f]{40,64}")
 _NETWORK = (
     r"could not resolve|name resolution|name or service not known|connection (refused|reset|closed"
     r"|timed out|aborted)|timed out|timeout|network is unreachable|no route to host|early eof"
@@ -74,8 +75,8 @@ def explain(said: str, url: str) -> EnvError:
         if re.search(pattern, text):
             return EnvError(message.format(url=url), fix=fix, detail=detail)
     if re.search(_MALFORMED, text):
-        found = next((line for line in lines if re.search("fsck|error in", line)), lines[0])
-        return Malformed(f"Git finds an object of it malformed: {_after(found)}")
+        found = next((line for line in lines if _OBJECT.search(line)), lines[0])
+        return Malformed(f"Git finds an object of {url} malformed: {_after(found)}")
     if re.search(_ABSENT, text):
         fix = f"correct the address; with SSH the key must have the right to read: {KEY}"
         return AbsentError(

@@ -95,7 +95,9 @@ def run(
     Output goes to files, so nothing that it leaves behind can keep us waiting, and whatever it
     prints takes no more of our memory than `kept` bytes.
     """
-    variables = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "HOME": "/tmp"} | variables  # noqa: S108
+    given_by_us = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "HOME": "/tmp"}  # noqa: S108
+    # The user exists for this run only, and has no entry: getpass and others ask for a name.
+    variables = given_by_us | {"USER": "mlops", "LOGNAME": "mlops"} | variables
     wrapped = _unit(words, folder, variables, limits) if isolated() else words
     with (
         tempfile.TemporaryFile() as stdin,

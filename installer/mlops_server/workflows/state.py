@@ -107,6 +107,8 @@ def load(layout: Layout) -> State:
         ) from None
     if commit := current(layout).get("commit"):
         state.activated(commit, rollback=commit == state.returning)
+    else:
+        state.active = None  # `mlops-install apply` has put a folder's release there
     return state
 
 

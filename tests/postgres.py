@@ -1,0 +1,33 @@
+"""A PostgreSQL of the tests' own."""
+
+import os
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from mlops_server import database
+
+TOOLS = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
+NEEDED = pytest.mark.skipif(
+    not TOOLS or os.geteuid() != 0, reason="needs root and PostgreSQL's server programs"
+)
+
+
+@contextmanager
+def cluster() -> Iterator[None]:
+    """It runs meanwhile; its socket is where psql looks."""
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        Path(folder).chmod(0o777)
+        run = {"check": True, "user": "postgres", "cwd": folder, "stdout": subprocess.DEVNULL}
+        data = f"{folder}/data"
+        subprocess.run([TOOLS[-1] / "initdb", "-D", data, "-A", "trust"], **run)
+        control = [TOOLS[-1] / "pg_ctl", "-D", data, "-w", "-l", f"{folder}/log"]
+        options = f"-k {folder} -c listen_addresses='' -c fsync=off"
+        subprocess.run([*control, "-o", options, "start"], **run)
+        patch.setenv("PGHOST", folder)
+        database.psql("create role airflow")
+        yield
+        subprocess.run([*control, "-m", "immediate", "stop"], **run)
