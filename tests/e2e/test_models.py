@@ -35,7 +35,7 @@ def lock(server: Server, *words: str) -> Done:
     """`mlops-install lock`, with this machine's package index for the pip sections."""
     config = server.folder / "lock.toml"
     index = f'[base]\npython_index = "{walls.upstream_index()}"\n'
-    config.write_text(index + server.config.read_text())
+    config.write_text(server.config.read_text().replace("[base]\n", index, 1))
     done = run([*PROGRAM, "lock", "-c", str(config), *words], server.folder)
     print(done.output)
     return done
