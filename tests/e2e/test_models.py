@@ -10,9 +10,9 @@ import channel
 import project
 import pytest
 import shared
-import walls
 from mlops_install import box
 from mlops_server.listing import COMMAND
+from project import here
 from server import PROGRAM, Done, Server, answers, quickness, run, wait_for
 
 pytestmark = [pytest.mark.box, pytest.mark.slow]
@@ -32,10 +32,9 @@ def workshop(
 
 
 def lock(server: Server, *words: str) -> Done:
-    """`mlops-install lock`, with this machine's package index for the pip sections."""
+    """`mlops-install lock`."""
     config = server.folder / "lock.toml"
-    index = f'[base]\npython_index = "{walls.upstream_index()}"\n'
-    config.write_text(server.config.read_text().replace("[base]\n", index, 1))
+    config.write_text(here(server.config.read_text()))
     done = run([*PROGRAM, "lock", "-c", str(config), *words], server.folder)
     print(done.output)
     return done
