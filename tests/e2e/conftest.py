@@ -35,10 +35,18 @@ LONGEST = (
 REVERSIBLE = ("test_provision", "test_tasks", "test_restarts")
 
 
+# Files whose tests are short: one copy of each system serves them all.
+TOGETHER = ("test_bad_input", "test_settings", "test_verify", "test_wheel")
+
+
 def scope(item: pytest.Item) -> str:
-    """What the tests of a file and system stay together with."""
+    """What the tests that share a copy have in common: their file (or all short ones), a system."""
     params = getattr(item, "callspec", None)
-    return item.path.stem + ":" + str(params.params.get("system", "") if params else "")
+    return _scope(item.path.stem, str(params.params.get("system", "") if params else ""))
+
+
+def _scope(file: str, system: str) -> str:
+    return f"{'together' if file in TOGETHER else file}:{system}"
 
 
 class Scheduling(LoadScopeScheduling):  # type: ignore[misc]
@@ -47,7 +55,7 @@ class Scheduling(LoadScopeScheduling):  # type: ignore[misc]
     def _split_scope(self, nodeid: str) -> str:
         path, _, test = nodeid.partition("::")
         system = next((name for name in box.SYSTEMS if name in test.partition("[")[2]), "")
-        return f"{Path(path).stem}:{system}"
+        return _scope(Path(path).stem, system)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -151,12 +159,24 @@ def system(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def copies(boxes_here: None, folder: Path) -> Iterator[shared.Copies]:
-    """What this file has made."""
+    """The running copies; those of a scope go with its last test."""
     made = shared.Copies(folder)
+    COPIES.append(made)
     yield made
     made.discard(*made.made)
+
+
+COPIES: list[shared.Copies] = []
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> Iterator[None]:
+    yield
+    if nextitem and scope(nextitem) != scope(item):
+        for copies in COPIES:
+            copies.discard(*copies.made)
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from typing import Any
 import channel
 import gitserver
 import pytest
-import walls
+from project import here
 from server import PROGRAM, Server, answers, run, wait_for
 
 CONFIG = """\
@@ -59,8 +59,7 @@ def provision(server: Server, conda_forge: channel.Server, store: str = "") -> N
         server.config.write_text(config.replace("[airflow]\n", f"[airflow]\n{XCOM}", 1))
     made = server.folder / "forecasts"
     lock = server.folder / "lock.toml"
-    index = f'[base]\npython_index = "{walls.upstream_index()}"\n'
-    lock.write_text(config.replace("[base]\n", index, 1))
+    lock.write_text(here(config))
     words = [*PROGRAM, "new-project", str(made), "--ci", "github", "-c", str(lock)]
     done = run(words, server.folder)
     assert done.returncode == 0, done.end

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import channel
+import walls
 from server import Server
 
 CHURN = """\
@@ -208,6 +209,12 @@ gpu = 1
 def config(folder: Path, conda_forge: channel.Server, machine: str = "host.internal") -> str:
     """What the config says of a project; `machine` is this one, as boxes call it."""
     return CONFIG.format(project=folder, channel=conda_forge.at(machine))
+
+
+def here(config: str) -> str:
+    """The config of a server as this machine needs it to lock: its own address, its index."""
+    index = f'[base]\npython_index = "{walls.upstream_index()}"\n'
+    return config.replace("[base]\n", index, 1).replace("host.internal", "127.0.0.1")
 
 
 def write(folder: Path) -> None:

@@ -175,11 +175,7 @@ def test_nothing_new_is_cheap(puller: Server) -> None:
     assert state == "success"
     assert tasks.pop("fetch") == "success"
     assert set(tasks.values()) == {"skipped"}
-    seconds = puller.sql(
-        "select extract(epoch from end_date - start_date) from task_instance"
-        " where dag_id = 'mlops_pull' and task_id = 'fetch' order by start_date desc limit 1"
-    )
-    assert float(seconds) < 3
+    assert puller.cpu("mlops workflows fetch") < 0.5
 
 
 def test_a_bad_commit_turns_the_run_red(puller: Server) -> None:
@@ -303,11 +299,7 @@ def test_a_rollback_is_quick_and_holds(puller: Server) -> None:
     gitserver.push(puller, {"dags/later.py": dag("later")})
     assert puller.try_ssh("mlops workflows sync").returncode == 0
     assert current(puller) != first
-    seconds = puller.ssh(
-        "begin=$(date +%s%N); mlops workflows rollback >/dev/null 2>&1 || exit 1\n"
-        "echo $(( ($(date +%s%N) - begin) / 1000000 ))"
-    )
-    assert int(seconds) < 2000, "milliseconds"
+    assert puller.cpu("mlops workflows rollback") < 1
     assert current(puller) == first
     gitserver.push(puller, {"dags/later.py": dag("later_still")})
     assert puller.try_ssh("mlops workflows sync").returncode == 0

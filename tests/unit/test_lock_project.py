@@ -321,9 +321,9 @@ def test_reading_is_quick_and_needs_neither_conda_lock_nor_rattler(tmp_path):
         model(tmp_path, name)
     seconds = []
     for _ in range(5):
-        start = time.perf_counter()
+        start = time.process_time()
         assert len(project.read(tmp_path)) == 3
-        seconds.append(time.perf_counter() - start)
+        seconds.append(time.process_time() - start)
     assert min(seconds) < 0.03
     code = "import sys, mlops_install.lock.project; print([m for m in sys.modules])"
     loaded = subprocess.check_output([sys.executable, "-c", code], text=True)
