@@ -29,6 +29,7 @@ from mlops_install.context import Context, Given
 from mlops_install.errors import ConfigError
 from mlops_install.host import Host, Local, ask_password
 from mlops_install.progress import Timing
+from mlops_install.questions import questions
 from mlops_install.reaching import Options, beside
 from mlops_install.resources.backup import Switched
 from mlops_install.resources.environment import PROGRAM
@@ -124,7 +125,7 @@ def _settled(steps: Steps, context: Context) -> Context:
         return context
     report.say("waiting: an upgrade is open on the server")
     upgrading.settle(steps)
-    found = facts.gather(steps.server, ask_password, preflight.questions(context.config))
+    found = facts.gather(steps.server, ask_password, questions(context.config))
     return contexts.make(context.config, found, context.given, context.reached)
 
 

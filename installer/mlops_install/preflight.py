@@ -4,30 +4,17 @@ import re
 from collections.abc import Iterator
 
 from mlops_install import __version__, calendars, clusters
-from mlops_install.backupsettings import NEVER
 from mlops_install.errors import PreflightError
 from mlops_install.facts import Facts
 from mlops_install.resources.apiserver import SLOTS
 from mlops_install.resources.postgres import MARK
 from mlops_install.settings import Config, Proxy
-from mlops_install.shell import sh
 
 SUPPORTED = {("debian", "12"), ("debian", "13"), ("ubuntu", "24.04")}
 MIN_MEMORY_MB = 1900
 MIN_DISK_MB = 4000
-
-
-ZONES = "/usr/share/zoneinfo"
 SPLIT = {("debian", "13"), ("ubuntu", "24.04")}
 """Systems that have old names of zones in a package of their own."""
-
-
-def questions(config: Config) -> dict[str, str]:
-    """What only the server can judge of the config: name -> shell text, for `facts.gather`."""
-    zone, every = sh(f"{ZONES}/{config.base.timezone}"), config.backup.every
-    there = f"if [ -f {zone} ]; then echo yes; elif [ -d {ZONES}/Etc ]; then echo no; fi"
-    calendar = {"calendar": calendars.script(every)} if every != NEVER else {}
-    return {"zone": there, **calendar}
 
 
 def check(config: Config, facts: Facts) -> None:

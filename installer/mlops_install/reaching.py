@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mlops_install import config as configs
-from mlops_install import facts, preflight
+from mlops_install import facts
 from mlops_install.errors import ConfigError
 from mlops_install.facts import Facts
 from mlops_install.host import Host, Local, Ssh, ask_password
+from mlops_install.questions import questions
 from mlops_install.session import Result
 from mlops_install.settings import Config
 
@@ -51,7 +52,7 @@ class Login:
     def __init__(self, options: Options) -> None:
         self.config = configs.load(options.config)
         self.server = _host(options, self.config)
-        self._questions = preflight.questions(self.config)
+        self._questions = questions(self.config)
         self._said: Result | None = None
         self._problem: BaseException | None = None
         sys.setswitchinterval(SWITCH)

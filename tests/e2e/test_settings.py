@@ -31,7 +31,9 @@ def served(server: Server) -> str:
 def test_an_own_certificate_is_served_and_nothing_restarts(provisioned, tmp_path):
     before, text = provisioned.units(), provisioned.config.read_text()
     authority, _ = walls.certificate(tmp_path, provisioned.address)
-    append(provisioned, f'\n[proxy]\ncertificate = "{tmp_path}/own.pem"\n'
+    chain = tmp_path / "chain.pem"
+    chain.write_text((tmp_path / "own.pem").read_text() + authority.read_text())
+    append(provisioned, f'\n[proxy]\ncertificate = "{chain}"\n'
                         f'certificate_key = "{tmp_path}/own.key"\n')  # fmt: skip
     try:
         plan = provisioned.cli("plan")

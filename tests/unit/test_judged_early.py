@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 from machine import need
-from mlops_install import calendars, config, context, facts, preflight, timezones
+from mlops_install import calendars, config, context, facts, preflight, questions, timezones
 from mlops_install.errors import ConfigError, PreflightError
 from mlops_install.resource import differences
 from mlops_install.resources.systemd import Services
@@ -83,8 +83,8 @@ def _no_zones(name):
 
 
 def test_the_server_is_asked_for_the_zone(tmp_path, monkeypatch):
-    monkeypatch.setattr(preflight, "ZONES", str(tmp_path))
-    script = preflight.questions(Config())["zone"]
+    monkeypatch.setattr(questions, "ZONES", str(tmp_path))
+    script = questions.questions(Config())["zone"]
 
     def answer():
         return subprocess.run(["bash", "-c", script], capture_output=True, text=True).stdout
@@ -163,7 +163,7 @@ def test_the_server_s_systemd_is_the_judge():
 
 def test_no_calendar_is_asked_for_where_none_is_wanted():
     wanted = config.parse('[backup]\nevery = "never"\n', "t")
-    assert "calendar" not in preflight.questions(wanted)
+    assert "calendar" not in questions.questions(wanted)
 
 
 @pytest.mark.parametrize(
