@@ -85,9 +85,9 @@ def restore(server: Server, archive: str | Path, *more: str | Path) -> Done:
 
 
 @pytest.fixture(scope="module")
-def story(copies: shared.Copies) -> Story:
+def story(copies: shared.Copies, system: str) -> Story:
     """History on a server, whose backups are encrypted by a passphrase."""
-    server = copies.take("debian-13")
+    server = copies.take(system)
     shared.ready(server)
     nap = server.nap(0)
     assert nap.ended() == "success"
