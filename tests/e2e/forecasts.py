@@ -5,6 +5,7 @@ from typing import Any
 import channel
 import gitserver
 import pytest
+import shared
 from project import here
 from server import PROGRAM, Server, answers, run, wait_for
 
@@ -72,7 +73,7 @@ def provision(server: Server, conda_forge: channel.Server, store: str = "") -> N
     password.write_text(server.ssh("cat /etc/mlops/secrets/admin_password"))
     server.apply()
     wait_for(lambda: answers(server), "Airflow", 90)
-    known = "select count(*) from dag where dag_id in ('forecast_integrated', 'watch_drift')"
+    known = f"{shared.RUNNABLE} dag_id in ('forecast_integrated', 'watch_drift')"
     wait_for(lambda: server.sql(known) == "2", "the project's DAGs", 90)
 
 

@@ -25,7 +25,9 @@ from mlops_install import box
 from mlops_install.box import tools
 from server import PROGRAM, Done, Server, answers, name, provision, run, wait_for
 
-KNOWN = "select count(*) from dag where dag_id like 'e2e_%' and not is_stale"
+# A DAG has a row some time before it can be run.
+RUNNABLE = "select count(distinct dag_id) from dag join serialized_dag using (dag_id) where"
+KNOWN = f"{RUNNABLE} dag_id like 'e2e_%' and not is_stale"
 COMPUTERS = 2
 """How many servers are provisioned from nothing at a time: the cores of a small machine."""
 # The first process sets these; those that it starts inherit them.

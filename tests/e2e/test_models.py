@@ -83,7 +83,7 @@ def log(server: Server, dag: str, run: str, task: str, number: int = 1) -> str:
 def parsed(workshop: Server) -> Server:
     """The server once Airflow knows the project's DAGs."""
     wait_for(lambda: answers(workshop), "Airflow", 90)
-    known = "select count(*) from dag where dag_id in ('conflict', 'one_slow', 'tasks', 'forever')"
+    known = f"{shared.RUNNABLE} dag_id in ('conflict', 'one_slow', 'tasks', 'forever')"
     wait_for(lambda: workshop.sql(known) == "4", "the project's DAGs", 90)
     assert workshop.sql("select filename, stacktrace from import_error") == ""
     return workshop

@@ -139,7 +139,8 @@ def puller(
         server.applied = server.cli("apply", "--yes")
     assert server.applied.returncode == 0, server.applied.end
     wait_for(lambda: answers(server), "Airflow", 90)
-    wait_for(lambda: server.sql("select 1 from dag where dag_id = 'mlops_pull'"), "the DAG", 90)
+    known = f"{shared.RUNNABLE} dag_id = 'mlops_pull'"
+    wait_for(lambda: server.sql(known) == "1", "the DAG", 90)
     yield server
     box.down(server.name)
 
@@ -204,7 +205,7 @@ def steady(puller: Server) -> str:
     """A run whose first task goes on until it is told, beside a DAG that runs every 15 seconds."""
     gitserver.push(puller, {"dags/live.py": LIVE.format(version=1)})
     assert puller.try_ssh("mlops workflows sync").returncode == 0
-    known = "select count(*) from dag where dag_id in ('steady', 'beat') and not is_stale"
+    known = f"{shared.RUNNABLE} dag_id in ('steady', 'beat') and not is_stale"
     wait_for(lambda: puller.sql(known) == "2", "the live DAGs", 60)
     body = {"logical_date": None}
     name = puller.api("POST", "/api/v2/dags/steady/dagRuns", body)["dag_run_id"]
@@ -274,16 +275,17 @@ with DAG("vanish"):
 
 
 def test_a_run_whose_dag_was_removed_ends_with_a_reason(puller: Server) -> None:
-    known = "select count(*) from dag where dag_id = 'vanish' and {} is_stale"
+    known = f"{shared.RUNNABLE} dag_id = 'vanish' and not is_stale"
+    missed = "select count(*) from dag where dag_id = 'vanish' and is_stale"
     tasks = "select string_agg(task_id || ' ' || coalesce(state, '-'), ', ' order by task_id)"
     tasks += " from task_instance where dag_id = 'vanish'"
     with pushed(puller, {"dags/vanish.py": VANISH}):
         assert puller.try_ssh("mlops workflows sync").returncode == 0
-        wait_for(lambda: puller.sql(known.format("not")) == "1", "the DAG", 60)
+        wait_for(lambda: puller.sql(known) == "1", "the DAG", 60)
         puller.api("POST", "/api/v2/dags/vanish/dagRuns", {"logical_date": None})
         wait_for(lambda: "first running" in puller.sql(tasks), "its first task", 60)
     assert puller.try_ssh("mlops workflows sync").returncode == 0
-    wait_for(lambda: puller.sql(known.format("")) == "1", "Airflow to miss the DAG", 90)
+    wait_for(lambda: puller.sql(missed) == "1", "Airflow to miss the DAG", 90)
     end = (  # what the watchdog does, without its three minutes of patience
         "cd /; runuser -u airflow -- psql -XqAt -d airflow -v ON_ERROR_STOP=1 -v patience=1"
         " -f /opt/mlops/bin/lost-runs.sql"

@@ -154,7 +154,7 @@ def test_no_request_is_dropped_by_switches(workshop: Server, token: str) -> None
 def test_a_task_deploys_through_the_door(
     workshop: Server, token: str, version: str, factor: object, state: str, served: float
 ) -> None:
-    known = "select count(*) from dag where dag_id = 'serve'"
+    known = f"{shared.RUNNABLE} dag_id = 'serve'"
     wait_for(lambda: workshop.sql(known) == "1", "the DAG", 90)
     body = {"logical_date": None, "conf": {"folder": trained(workshop, version, factor)}}
     workshop.api("PATCH", "/api/v2/dags/serve", {"is_paused": False})

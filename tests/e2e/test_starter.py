@@ -124,7 +124,8 @@ def test_drift_leads_to_retraining_through_the_api(starter: Server) -> None:
 
 def test_a_large_result_goes_to_the_store_and_back(starter: Server, store: int) -> None:
     starter.ssh(f"cat > /opt/mlops/dags/large.py <<'END'\n{LARGE}END")
-    wait_for(lambda: starter.sql("select 1 from dag where dag_id = 'large'"), "the DAG", 60)
+    known = f"{shared.RUNNABLE} dag_id = 'large'"
+    wait_for(lambda: starter.sql(known) == "1", "the DAG", 60)
     name = trigger(starter, "large")
     assert results(starter, "large", name, "length") == 400_000
     (first,) = [found.key for found in bucket(store).objects.all()]

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import footprint
 import pytest
+import shared
 from server import CONFIG, Done, Server, add_tasks, answers, wait_for
 
 SYSTEMS = os.environ.get("UNINSTALL_SYSTEMS", "debian-13").split(",")
@@ -15,7 +16,6 @@ NOTES = "/opt/mlops/notes.txt"
 MINE = "/srv/mlops/workflows/releases/empty/dags/mine.py"
 SITE = "/etc/nginx/conf.d/theirs.conf"
 RESULT = "/srv/mlops/data/result.csv"
-KNOWN = "select count(*) from dag where dag_id like 'e2e_%' and not is_stale"
 # A server as the day's updates leave it, and two packages: `ours` needs a newer `theirs`.
 UPDATED = """\
 set -e
@@ -83,7 +83,7 @@ def test_nothing_stays_but_what_the_plan_says(bare: Server, tmp_path: Path) -> N
     before = footprint.look(bare)
     bare.apply()
     add_tasks(bare)
-    wait_for(lambda: answers(bare) and bare.sql(KNOWN) == "2", "the tests' DAGs", 120)
+    wait_for(lambda: answers(bare) and bare.sql(shared.KNOWN) == "2", "the tests' DAGs", 120)
     bare.ssh(f"echo mine > {NOTES}; echo 1 > {RESULT}; chown airflow: {RESULT}")
     bare.ssh("echo '# mine' > /srv/mlops/workflows/current/dags/mine.py")
     nap = bare.nap(15).started()

@@ -21,13 +21,14 @@ for group in $GROUPS_OF_BOX; do echo 0 >"$group/start/cgroup.procs"; done
 exec setsid --fork unshare --mount --propagation slave sh -c "$LAUNCH" "$0" "$@"
 """
 # The overlay is mounted in a mount namespace that dies with the box: nothing to unmount.
-# volatile spares the syncs; the pages stay in this machine's memory when a box is killed.
+# redirect_dir lets folders of a lower layer be renamed, as on any server. volatile spares the
+# syncs; the pages stay in this machine's memory when a box is killed.
 # nspawn exits with 133 when the box asks for a reboot, and needs a group without old children.
 LAUNCH = """
 set -eu
 (cd "$STATE/work" && rm -rf work/incompat)
 layers=lowerdir=$LOWER,upperdir=$STATE/upper,workdir=$STATE/work
-mount -t overlay -o "$layers,volatile" mlops-box "$STATE/root" ||
+mount -t overlay -o "$layers,redirect_dir=on,volatile" mlops-box "$STATE/root" ||
     mount -t overlay -o "$layers" mlops-box "$STATE/root"
 boot=0
 while :; do
