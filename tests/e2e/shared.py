@@ -102,6 +102,13 @@ def copy(frozen: Frozen, folder: Path) -> Server:
     return server
 
 
+def for_copy(command: str, server: Server) -> str:
+    """What the run that provisioned the plain server told people to type, for a copy of it."""
+    first = plain(server.box.system).name
+    folder = FOLDER / f"plain-{server.box.system}" / first
+    return command.replace(str(folder), str(server.folder)).replace(first, server.name)
+
+
 @dataclass
 class Copies:
     """The copies of provisioned servers that the tests of a file share, by system."""
