@@ -98,6 +98,7 @@ def train_demand(churn: dict[str, object]) -> dict[str, object]:
 
 @task.conda(env="churn", retries=0)
 def slow(file: str, seconds: float) -> dict[str, str]:
+    import os
     import sys
     import time
 
@@ -105,7 +106,9 @@ def slow(file: str, seconds: float) -> dict[str, str]:
 
     with open(file, "a") as out:
         out.write(sys.prefix + "\\n")
-    time.sleep(float(seconds))
+    end = time.monotonic() + float(seconds)
+    while time.monotonic() < end and not os.path.exists(file + ".enough"):
+        time.sleep(0.5)
     import sklearn.cluster  # a file of the environment that is read only now
 
     return {"version": sklearn.__version__, "prefix": sys.prefix}

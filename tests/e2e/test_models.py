@@ -172,7 +172,7 @@ def test_an_upgrade_leaves_running_tasks_and_other_models_alone(parsed: Server) 
     before = {model: path_of(parsed, model) for model in ("churn", "demand")}
     release = parsed.ssh("readlink -f /srv/mlops/workflows/current")
     file = f"/srv/mlops/data/slow-{secrets.token_hex(4)}"
-    name = trigger(parsed, "one_slow", file=file, seconds=40)
+    name = trigger(parsed, "one_slow", file=file, seconds=300)
     wait_for(lambda: parsed.ssh(f"cat {file} 2>/dev/null || true") == before["churn"], "its start")
     text = project.CHURN.replace("scikit-learn 1.5.*", "scikit-learn 1.7.*").replace("<2", ">=2")
     (parsed.project / "models/churn/environment.yml").write_text(text)
@@ -186,6 +186,7 @@ def test_an_upgrade_leaves_running_tasks_and_other_models_alone(parsed: Server) 
     assert path_of(parsed, "demand") == before["demand"]
     assert path_of(parsed, "churn") != before["churn"]
     assert parsed.sql(f"select state from task_instance where run_id = '{name}'") == "running"
+    parsed.ssh(f"touch {file}.enough")
     assert ended(parsed, "one_slow", name) == "success"
     result = project.results(parsed, "one_slow", name, "slow")
     assert result["prefix"] == before["churn"]
