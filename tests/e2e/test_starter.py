@@ -63,7 +63,8 @@ def starter(
 ) -> Iterator[Server]:
     """A server that pulls the starter, made and locked by the installer's own command."""
     server = shared.copy(shared.plain("debian-12"), folder)
-    provision(server, conda_forge, f"http://host.internal:{store}")
+    # By its address: in a name the store would take the first part for a bucket.
+    provision(server, conda_forge, f"http://{server.box.gateway}:{store}")
     yield server
     box.down(server.name)
 
