@@ -239,9 +239,9 @@ class Server:
         kept = bool(self._kept)
         try:
             return self._call(method, path, body, token)
-        except (urllib.error.URLError, ssl.SSLError) as error:
+        except (urllib.error.HTTPError, ssl.SSLError) as error:
             refused = getattr(error, "code", None) == 401 and token is None
-            stranger = isinstance(getattr(error, "reason", error), ssl.SSLError)
+            stranger = isinstance(error, ssl.SSLError)
             if not (kept and (refused or stranger)):
                 raise
         self._kept.clear()
