@@ -113,7 +113,7 @@ def story(copies: shared.Copies, system: str) -> Story:
 
 def test_a_backup_under_load_disturbs_no_task(story: Story) -> None:
     server = story.server
-    nap = server.nap(20).started()
+    nap = server.nap(45).started()  # longer than a backup beside other tests
     with _watching(server.command_lines):
         done = server.cli("backup", "--json")
     assert done.returncode == 0, done.end
