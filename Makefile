@@ -22,7 +22,7 @@ demo-down: $(RUNTIME)
 
 test: lint unit e2e
 
-# What needs no box: two minutes.
+# What needs no box.
 quick: lint unit
 
 lint: $(READY)
