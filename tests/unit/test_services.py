@@ -3,6 +3,7 @@
 import http.client
 import json
 import os
+import select
 import shutil
 import signal
 import socket
@@ -253,6 +254,21 @@ def ask(layout, text: str) -> tuple[str, bytes]:
     head, _, body = said.partition(b"\r\n\r\n")
     assert b"text/html" not in head
     return head.split()[1].decode(), body
+
+
+def test_who_sends_on_after_a_refusal_can_still_read_it(layout, supervisor):
+    deploy(layout, supervisor, trained(layout, "1", 3), threads=1)
+    with socket.socket(socket.AF_UNIX) as client:
+        client.settimeout(20)
+        client.connect(str(Records(layout).link("churn")))
+        client.sendall(b"POST /predict HTTP/1.1\r\nContent-Length: 99999999\r\n\r\n")
+        assert select.select([client], [], [], 20)[0]  # the answer has been sent
+        client.sendall(b"x" * (1 << 20))
+        said = b""
+        client.shutdown(socket.SHUT_WR)
+        while piece := client.recv(1 << 16):
+            said += piece
+    assert b" 413 " in said
 
 
 def test_requests_as_other_clients_write_them(layout, supervisor):

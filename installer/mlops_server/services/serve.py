@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 LISTENER = 3  # where systemd's descriptors begin
 LARGEST = 16 << 20  # bytes of a request; nginx's limit is the same
 PATIENCE = 30.0  # seconds that a client may be silent, and that a stop takes new connections
+LINGER = 2.0  # seconds in which a refused client may go on sending, to be able to read why
 START = 300  # seconds for load() and EXAMPLE where the record says nothing; as the unit has it
 KEYS = (str, int, float, type(None))
 METHODS = {"/health": "GET", "/predict": "POST"}
@@ -150,6 +151,7 @@ class Handler(BaseHTTPRequestHandler):
     service: Service
     server_version, sys_version = "mlops", ""
     timeout = PATIENCE
+    whole = False  # whether all of the request was read
 
     def __getattr__(self, name: str) -> Any:
         """Every method is answered by us: the base class has a page of HTML for what is unknown."""
@@ -214,6 +216,7 @@ class Handler(BaseHTTPRequestHandler):
             raise RefusedError(408, f"the request did not come: {error}") from None
         if len(data) < int(length):
             raise RefusedError(400, "the request is shorter than its Content-Length")
+        self.whole = True
         return data
 
     def parsed(self, data: bytes) -> dict[str, Any]:
@@ -230,8 +233,24 @@ class Handler(BaseHTTPRequestHandler):
             raise RefusedError(400, str(error)) from None
         return found
 
+    def finish(self) -> None:
+        """End the answer; who is cut off while still sending would not get to read it."""
+        super().finish()
+        if not self.whole:
+            _drain(self.connection, time.monotonic() + LINGER)
+
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - its name in the base
         """nginx has a log of requests."""
+
+
+def _drain(connection: socket.socket, end: float) -> None:
+    """Say that no more is written, and take in what still comes."""
+    with suppress(OSError):
+        connection.shutdown(socket.SHUT_WR)
+        while (left := end - time.monotonic()) > 0:
+            connection.settimeout(left)
+            if not connection.recv(1 << 16):
+                return
 
 
 def _error(text: str) -> bytes:
