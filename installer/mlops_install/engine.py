@@ -9,10 +9,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from mlops_install import journal
+from mlops_install.answer import Answer
 from mlops_install.errors import ApplyError
 from mlops_install.host import Host
 from mlops_install.plan import Change, LaneChanges, Plan
-from mlops_install.probe import Answer, read, script
+from mlops_install.probe import read, script
 from mlops_install.resource import AnyResource, Made, differences
 from mlops_install.shell import sh
 

@@ -1,8 +1,9 @@
 """What is at paths of the server. A command for each would cost a process each: two ask for all."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from mlops_install.answer import Answer
 from mlops_install.shell import sh
 
 FORMAT = r"%p\t%Y %04m %u %g %s %l\n"
@@ -63,6 +64,13 @@ def by_path(answer: str) -> dict[str, str]:
         path = path if tab else line[SUM + 2 :]
         found[path] = f"{found.get(path, '')}{line}\n"
     return found
+
+
+def answers(questions: Sequence[At], reply: Answer) -> Iterator[Answer]:
+    """The reply to each question: the lines about its path."""
+    found = by_path(reply.text)
+    for question in questions:
+        yield Answer(found.get(question.path, ""), reply.code, reply.error)
 
 
 def entry(answer: str) -> Entry | None:

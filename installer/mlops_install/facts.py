@@ -9,59 +9,77 @@ from mlops_install.host import Host
 from mlops_install.session import Result
 
 SCRIPT = r"""
+# Each process costs a millisecond or two of every run, so bash does itself what it can.
 say() { printf '%s=%s\n' "$1" "$2"; }
+file() { text=; [ ! -r "$2" ] || read -rd '' text < "$2"; say "$1" "${text%$'\n'}"; }
 . /etc/os-release
 say os_id "${ID-}"; say os_version "${VERSION_ID-}"; say os_codename "${VERSION_CODENAME-}"
-say machine "$(uname -m)"; say hostname "$(uname -n)"
-say cpus "$(nproc)"
-say memory_mb "$(awk '/^MemTotal/ {print int($2 / 1024)}' /proc/meminfo)"
-limit=$(cat /sys/fs/cgroup/memory.max 2>/dev/null); case $limit in ''|max) ;; *)
-  say limit_mb $((limit / 1048576)) ;; esac
-say disk_mb "$(df -Pm /opt 2>/dev/null | awk 'NR == 2 {print $4}')"
-say var_mb "$(df -Pm /var | awk 'NR == 2 {print $4}')"
-say init "$(cat /proc/1/comm)"
-say server_name "$(cat /var/lib/mlops/server_name 2>/dev/null)"
-say installed "$(cat /var/lib/mlops/installed 2>/dev/null)"
-say airflow "$(sed -n 's/^apache-airflow==\([^ ;\]*\).*/\1/p' \
-  /opt/mlops/airflow/current/requirements.txt 2>/dev/null)"
+say machine "$HOSTTYPE"; file hostname /proc/sys/kernel/hostname; say cpus "$(nproc)"
+while read -r key size _; do [ "$key" != MemTotal: ] || say memory_mb $((size / 1024))
+done < /proc/meminfo
+limit=; [ ! -r /sys/fs/cgroup/memory.max ] || read -r limit < /sys/fs/cgroup/memory.max
+case $limit in ''|max) ;; *) say limit_mb $((limit / 1048576)) ;; esac
+while read -r folder free; do case $folder in
+  /opt) say disk_mb "$free" ;; /var) say var_mb "$free" ;; esac
+done < <(df -m --output=file,avail /opt /var 2>/dev/null)
+file init /proc/1/comm
+file server_name /var/lib/mlops/server_name
+file installed /var/lib/mlops/installed
+file last_run /var/lib/mlops/last_run
+pins=/opt/mlops/airflow/current/requirements.txt
+say airflow "$(sed -n 's/^apache-airflow==\([^ ;\]*\).*/\1/p' $pins 2>/dev/null)"
 [ ! -e /var/lib/mlops/upgrade/state.json ] || say upgrade open
-say time_daemon "$(dpkg-query -W -f '${db:Status-Status} ${Package}\n' chrony ntpsec openntpd \
-  2>/dev/null | awk '$1 == "installed" {print $2; exit}')"
-say last_run "$(cat /var/lib/mlops/last_run 2>/dev/null)"
-if command -v ss >/dev/null; then
-  ss -Hltnp |
-    sed -n 's/^LISTEN *[0-9]* *[0-9]* *[^ ]*:\([0-9]*\) .*users:(("\([^"]*\)".*/port_\1=\2/p'
-fi
+daemon=
+for name in chrony ntpsec openntpd; do
+  [ ! -e /var/lib/dpkg/info/$name.list ] ||
+    case $(dpkg-query -W -f '${db:Status-Status}' $name) in installed) daemon=$name ;; esac
+done
+say time_daemon $daemon
+ports=$(ss -Hltnp 2>/dev/null)
+while read -r _ _ _ address _ users; do
+  users=${users#*'(("'}; [ -z "$users" ] || say "port_${address##*:}" "${users%%'"'*}"
+done <<< "$ports"
 # A kernel without IPv6 has no such socket, or none that can be bound.
-say ipv6 "$(perl -MSocket -e 'print socket(S, AF_INET6, SOCK_STREAM, 0) &&
-  bind(S, pack_sockaddr_in6(0, IN6ADDR_ANY)) ? "yes" : "no"' 2>/dev/null)"
-journal=/var/lib/mlops/journal.jsonl
+case $ports in
+  *' [::]:'*) say ipv6 yes ;;
+  *) say ipv6 "$(perl -MSocket -e 'print socket(S, AF_INET6, SOCK_STREAM, 0) &&
+    bind(S, pack_sockaddr_in6(0, IN6ADDR_ANY)) ? "yes" : "no"' 2>/dev/null)" ;;
+esac
+noted=$(grep -sE '"kind": "(cluster|package)", "name": "([0-9]+/main|nginx)"' \
+  /var/lib/mlops/journal.jsonl)
 site=/etc/nginx/sites-enabled/default
+stock() {
+  case $noted in *'{"kind": "package", "name": "nginx",'*) ;; *) return 1 ;; esac
+  sum=$(md5sum < $site)
+  dpkg-query -W -f '${Conffiles}' nginx-common 2>/dev/null |
+    grep -qF " /etc/nginx/sites-available/default ${sum%% *}"
+}
 if [ -e $site ]; then
-  stock=$(dpkg-query -W -f '${Conffiles}' nginx-common 2>/dev/null |
-    sed -n 's|^ /etc/nginx/sites-available/default \([0-9a-f]*\).*|\1|p')
-  if [ "$(readlink -f $site)" = /dev/null ]; then say default_site masked
-  elif grep -qsF '{"kind": "package", "name": "nginx",' $journal &&
-    [ "$(md5sum < $site | cut -d' ' -f1)" = "$stock" ]; then say default_site stock
+  if [ $site -ef /dev/null ]; then say default_site masked
+  elif stock; then say default_site stock
   else say default_site "theirs $(sed 's/#.*//' $site | tr -s ' \t\n' ' ' | head -c 20000)"; fi
 fi
 for data in /var/lib/postgresql/*/main/global/pg_control; do
   name=${data#/var/lib/postgresql/}; name=${name%/global/pg_control}
-  case $(grep -sF "{\"kind\": \"cluster\", \"name\": \"$name\"," $journal) in
-    *'"was": "there"'*|'') [ ! -e "$data" ] || say "theirs_$name" yes ;;
+  case $noted in
+    *"\"name\": \"$name\", \"was\": \"there\""*) say "theirs_$name" yes ;;
+    *"{\"kind\": \"cluster\", \"name\": \"$name\","*) ;;
+    *) [ ! -e "$data" ] || say "theirs_$name" yes ;;
   esac
 done
 for folder in /etc/postgresql/*/*; do
   [ -e "$folder/postgresql.conf" ] || continue
   name=${folder#/etc/postgresql/}
-  say "cluster_$name" "$(cat "$folder/postgresql.conf" "$folder"/conf.d/*.conf \
-    "/var/lib/postgresql/$name/postgresql.auto.conf" 2>/dev/null |
-    grep -E '^ *(port|unix_socket_directories|data_directory|include_dir)[ =]' | tr '\n' ';')"
+  lines=$(grep -hsE '^ *(port|unix_socket_directories|data_directory|include_dir)[ =]' \
+    "$folder/postgresql.conf" "$folder"/conf.d/*.conf \
+    "/var/lib/postgresql/$name/postgresql.auto.conf")
+  say "cluster_$name" "${lines//$'\n'/;};"
 done
-psql=$(ls /usr/lib/postgresql/*/bin/psql 2>/dev/null | tail -n 1)
+psql=
+for program in /usr/lib/postgresql/*/bin/psql; do [ ! -x "$program" ] || psql=$program; done
 psql=${psql:-$(command -v psql)}
 if [ -n "$psql" ] && [ -S /run/postgresql/.s.PGSQL.5432 ]; then
-  sql=$(runuser -u postgres -- "$psql" -XAtq -F '' -c "select 'database=' || count(*)
+  sql=$(cd /; setpriv --reuid=postgres --regid=postgres --init-groups "$psql" -XAtq -F '' -c "select 'database=' || count(*)
       from pg_database where datname = 'airflow'" \
     -c "select 'hba_' || line_number || '='
       || regexp_replace(array_to_string(database, ','), '\s', '?', 'g') || ' '
@@ -75,7 +93,7 @@ if [ -n "$psql" ] && [ -S /run/postgresql/.s.PGSQL.5432 ]; then
       || regexp_replace(version_num, '\W', '?', 'g') from alembic_version_fab" 2>&1)
   case $sql in
     *database=*) echo "$sql" ;;
-    *) say postgres_error "$(echo "$sql" | head -n 1)" ;;
+    *) say postgres_error "${sql%%$'\n'*}" ;;
   esac
 fi
 """

@@ -9,8 +9,9 @@ import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from mlops_install.answer import Answer
 from mlops_install.host import Host
-from mlops_install.probe import Answer, ask, read, states
+from mlops_install.probe import ask, read, states
 from mlops_install.resource import AnyResource, Difference, Step, differences
 
 

@@ -1,46 +1,53 @@
 """Asking the server: all questions in one round trip, each answer with its exit code."""
 
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from mlops_install import entries
+from mlops_install import entries, sql, units
+from mlops_install.answer import ABSENT, Answer
 from mlops_install.entries import At
 from mlops_install.errors import HostError
 from mlops_install.host import Host
-from mlops_install.resource import ABSENT, AnyResource
+from mlops_install.resource import AnyResource
+from mlops_install.sql import Query
+from mlops_install.units import Units
 
 GROUPS = 4
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What a probe printed, and its exit code."""
+class Kind:
+    """Questions that are asked by one script for the whole plan. Both work in their order."""
 
-    text: str
-    code: int
-    error: str
+    of: type
+    script: Callable[[Any], str]
+    answers: Callable[[Any, Answer], Iterable[Answer]]
+
+
+TOGETHER = (
+    Kind(At, entries.script, entries.answers),
+    Kind(Units, units.script, units.answers),
+    Kind(Query, sql.script, sql.answers),
+)
 
 
 def states(host: Host, resources: Sequence[AnyResource]) -> list[Answer]:
     """What the probes answer, in one round trip and in the same order."""
     questions = [resource.probe() for resource in resources]
-    paths = [question for question in questions if isinstance(question, At)]
-    together = ask(host, [entries.script(paths), *(q for q in questions if isinstance(q, str))])
-    if together[0].code != 0:
-        raise HostError("cannot find out what is at the paths", detail=together[0].error)
-    found = entries.by_path(together[0].text)
-    others = iter(together[1:])
-    return [
-        Answer(found.get(q.path, ""), 0, "") if isinstance(q, At) else next(others)
-        for q in questions
-    ]
+    asked = {kind: [q for q in questions if isinstance(q, kind.of)] for kind in TOGETHER}
+    together = [kind.script(found) for kind, found in asked.items()]
+    replies = iter(ask(host, [*together, *(q for q in questions if isinstance(q, str))]))
+    answers = {kind.of: iter(kind.answers(found, next(replies))) for kind, found in asked.items()}
+    answers[str] = replies
+    return [next(answers[type(question)]) for question in questions]
 
 
 def script(resource: AnyResource) -> str:
     """The probe of one resource as shell text."""
     question = resource.probe()
-    return question.shell() if isinstance(question, At) else question
+    return question if isinstance(question, str) else question.shell()
 
 
 def ask(host: Host, scripts: Sequence[str]) -> list[Answer]:

@@ -12,5 +12,6 @@ def questions(config: Config) -> dict[str, str]:
     """Name -> shell text, for `facts.gather`; `preflight` judges the answers."""
     zone, every = sh(f"{ZONES}/{config.base.timezone}"), config.backup.every
     there = f"if [ -f {zone} ]; then echo yes; elif [ -d {ZONES}/Etc ]; then echo no; fi"
-    calendar = {"calendar": calendars.script(every)} if every != NEVER else {}
+    known = every == NEVER or every in calendars.WORDS
+    calendar = {} if known else {"calendar": calendars.script(every)}
     return {"zone": there, **calendar}

@@ -10,11 +10,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from typing import Any, Generic, TypeVar
 
+from mlops_install.answer import ABSENT as ABSENT
 from mlops_install.entries import At
 from mlops_install.shell import here, sh
+from mlops_install.sql import Query
+from mlops_install.units import Units
 
-ABSENT = 3
-"""Exit code by which a probe says: it is not there (or the tool that would know is not)."""
+Question = str | At | Units | Query
 
 S = TypeVar("S")
 
@@ -90,10 +92,10 @@ class Resource(ABC, Generic[S]):
         """What is wanted; None when it shall not be there."""
 
     @abstractmethod
-    def probe(self) -> str | At:
+    def probe(self) -> Question:
         """Read-only shell text that prints the present state, or exits with `ABSENT`.
 
-        Or a path, where what is at it is the whole state.
+        Or one of the questions that are asked together for the whole plan.
         """
 
     @abstractmethod

@@ -6,12 +6,13 @@ from pathlib import Path
 import authority
 import pytest
 from mlops_install import context, facts, preflight, report
+from mlops_install.answer import Answer
 from mlops_install.config import parse
 from mlops_install.errors import ConfigError, PreflightError
 from mlops_install.lock import environment, stamp
 from mlops_install.lock.project import Model
 from mlops_install.plan import Plan, _change, _lanes
-from mlops_install.probe import Answer, script
+from mlops_install.probe import script
 from mlops_install.resource import ABSENT, differences
 from mlops_install.resources.airflow import Contents
 from mlops_install.resources.tree import Content

@@ -9,12 +9,12 @@ import time
 
 import pytest
 from mlops_install import report, upgrade
+from mlops_install.answer import Answer
 from mlops_install.config import parse
 from mlops_install.context import Given, make
 from mlops_install.errors import ConfigError, PreflightError
 from mlops_install.facts import parse as facts
 from mlops_install.plan import Plan, _change, _lanes, split
-from mlops_install.probe import Answer
 from mlops_install.resource import ABSENT
 from mlops_install.resources.airflow import Contents
 from mlops_install.roles import stages

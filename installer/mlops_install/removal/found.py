@@ -3,10 +3,11 @@
 from dataclasses import dataclass
 from typing import Any
 
+from mlops_install.answer import Answer
 from mlops_install.errors import HostError, PreflightError
 from mlops_install.host import Host
 from mlops_install.journal import FILE, STATE, Entry, parse
-from mlops_install.probe import Answer, ask
+from mlops_install.probe import ask
 from mlops_install.removal.packages import QUERY, Package, read_packages
 from mlops_install.resource import ABSENT
 from mlops_install.sql import ask_sql, rows

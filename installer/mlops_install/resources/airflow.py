@@ -5,8 +5,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from mlops_install.resource import ABSENT, Resource, Run, Step
-from mlops_install.shell import as_user, here, sh
-from mlops_install.sql import CLIENT, literal, rows, sql
+from mlops_install.shell import here, sh
+from mlops_install.sql import CLIENT, Query, literal, rows, sql
 
 ANSWERED = "/var/lib/mlops/answered"  # not in /run: a reboot leaves nothing to do
 MARK = "made by mlops-install"
@@ -68,20 +68,13 @@ class Contents(Resource[ContentsState]):
     def desired(self) -> ContentsState:
         return ContentsState(self.heads, {u.username: u.role for u in self.users}, self.pools)
 
-    def probe(self) -> str:
-        psql = as_user("postgres", "psql", "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1")
-        query = STATE_SQL.format(
-            MARK=MARK,
-            pools=_list(self.pools),
-            users=_list(user.username for user in self.users),
-        )
-        absent = f"{{ [ $? = 2 ] && exit {ABSENT}; }}"
-        return f"{CLIENT}{psql} -d airflow <<'SQL' || {absent}\n{query}SQL"
+    def probe(self) -> Query:
+        users = _list(user.username for user in self.users)
+        asked = STATE_SQL.format(MARK=MARK, pools=_list(self.pools), users=users)
+        return Query(asked, database="airflow")
 
-    def parse(self, answer: str) -> ContentsState | None:
+    def parse(self, answer: str) -> ContentsState:
         found = rows(answer)
-        if not found:
-            return None
         ours = {user.username for user in self.users}
         heads = {r["head"]: r["version"] for r in found if r.get("head") in self.heads}
         users = {r["user"]: r["role"] for r in found if r.get("user") in ours}

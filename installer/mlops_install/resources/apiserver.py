@@ -9,8 +9,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from mlops_install.resource import ABSENT, Made, Resource, Run, Step
-from mlops_install.resources.systemd import ENABLED, STAMPS, properties
+from mlops_install.resources.systemd import ENABLED
 from mlops_install.shell import sh
+from mlops_install.units import NOTHING, STAMPS, Unit, Units, units
 
 SLOTS = {"a": 8081, "b": 8082}
 """Slot -> its port on 127.0.0.1."""
@@ -88,18 +89,12 @@ class ApiServer(Resource[ApiServerState]):
     def makes(self) -> tuple[Made, ...]:
         return tuple(Made("unit", name) for name in self.units)
 
-    def probe(self) -> str:
-        return (
-            f"[ -d /run/systemd/system ] || exit {ABSENT}\n"
-            f"for u in {sh(*self.units)}; do\n"
-            '  systemctl show -p Id -p ActiveState -p UnitFileState "$u"\n'
-            f'  sed s/^/Inputs=/ "{STAMPS}/$u.inputs" 2>/dev/null; echo\n'
-            "done"
-        )
+    def probe(self) -> Units:
+        return Units(self.units)
 
     def parse(self, answer: str) -> ApiServerState:
-        shown = {p["Id"]: p for block in answer.split("\n\n") if "Id" in (p := properties(block))}
-        slots = {slot: _state(shown.get(unit(slot), {})) for slot in SLOTS}
+        found = units(answer)
+        slots = {slot: _state(found.get(unit(slot), NOTHING)) for slot in SLOTS}
         slot = max(slots, key=lambda name: self._rank(slots[name]))
         return ApiServerState(slots[slot], slots[_other(slot)], slot)
 
@@ -148,12 +143,12 @@ def _start(slot: str) -> Run:
     return Run(f"{failed} 2>/dev/null || true\n{start}", title=start)
 
 
-def _state(shown: dict[str, str]) -> SlotState:
+def _state(found: Unit) -> SlotState:
     # "activating" stands for one that systemd starts again and again: on, and of no use.
-    state = shown.get("ActiveState", "inactive")
+    state = found.shown.get("ActiveState", "inactive")
     active = state not in ("inactive", "failed")
-    inputs = shown.get("Inputs", "") if state == "active" else ""
-    return SlotState(active, shown.get("UnitFileState", "") in ENABLED, inputs)
+    inputs = found.inputs if state == "active" else ""
+    return SlotState(active, found.shown.get("UnitFileState", "") in ENABLED, inputs)
 
 
 @dataclass(frozen=True)

@@ -10,11 +10,13 @@ from mlops_install.digest import digest
 from mlops_install.entries import At, by_path, script
 from mlops_install.resource import ABSENT, Made, Put, Resource, Run, Step
 from mlops_install.resources.file import File, FileState
-from mlops_install.resources.systemd import STAMPS
 from mlops_install.shell import in_place, sh
+from mlops_install.units import STAMPS
 
 COMMON_NAME = 64
 """So long may the name in a subject be; the URL's name is in subjectAltName."""
+MONTH = 30 * 24 * 3600  # seconds
+NAME = re.compile(r"^ *(?:DNS|IP Address):([^,\n]*)", re.MULTILINE)
 TRUSTED = "/usr/local/share/ca-certificates/mlops"
 
 # A configuration of its own: the site stays as it is.
@@ -125,16 +127,15 @@ class SelfSigned(Resource[CertificateState]):
         certificate, key = sh(self.certificate), sh(self.key)
         return (
             f"test -s {certificate} -a -s {key} || exit {ABSENT}\n"
-            f"openssl x509 -in {certificate} -noout -ext subjectAltName"
-            " | sed -n 's/^ *\\(DNS\\|IP Address\\):\\([^,]*\\).*/\\2/p'\n"
-            f"openssl x509 -in {certificate} -noout -checkend 2592000 >/dev/null"
+            f"openssl x509 -in {certificate} -noout -ext subjectAltName -checkend {MONTH}"
             " && echo lasting || echo ending\n"
             f"stat -c '%04a %U' {key}"
         )
 
     def parse(self, answer: str) -> CertificateState:
-        name, lasting, key = answer.strip().splitlines()
-        return CertificateState(_plain(name), lasting == "lasting", key)
+        *_, lasting, key = answer.strip().splitlines()
+        name = NAME.search(answer)
+        return CertificateState(_plain(name[1]) if name else "", lasting == "lasting", key)
 
     def makes(self) -> tuple[Made, ...]:
         return (Made("file", self.certificate), Made("file", self.key))

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from mlops_install.resource import ABSENT, Made, Resource, Run, Step
 from mlops_install.shell import sh
-from mlops_install.sql import ask_sql, rows, sql
+from mlops_install.sql import Query, query, rows, sql
 
 MARK = "mlops-install"
 """Comment by which a role is known to be ours."""
@@ -90,8 +90,8 @@ class Settings(Resource[SettingsState]):
     def desired(self) -> SettingsState:
         return SettingsState(self.inputs, restart_pending=False)
 
-    def probe(self) -> str:
-        return ask_sql(
+    def probe(self) -> Query:
+        return query(
             "select coalesce(current_setting('mlops.inputs', true), '') as inputs,"
             " bool_or(pending_restart) as restart_pending from pg_settings"
         )
@@ -134,8 +134,8 @@ class Role(Resource[RoleState]):
     def desired(self) -> RoleState:
         return RoleState(True, False, False, False, MARK)
 
-    def probe(self) -> str:
-        return ask_sql(
+    def probe(self) -> Query:
+        return query(
             "select rolcanlogin as login, rolsuper as superuser, rolcreatedb as create_db,"
             " rolcreaterole as create_role, coalesce(shobj_description(oid, 'pg_authid'), '')"
             " as mark"
@@ -191,8 +191,8 @@ class Database(Resource[DatabaseState]):
     def desired(self) -> DatabaseState:
         return DatabaseState(self.owner, "UTF8", open=False)
 
-    def probe(self) -> str:
-        return ask_sql(
+    def probe(self) -> Query:
+        return query(
             "select pg_get_userbyid(datdba) as owner, pg_encoding_to_char(encoding) as encoding,"
             " has_database_privilege('public', oid, 'connect') as open"
             f" from pg_database where datname = '{self.database}'"

@@ -8,11 +8,11 @@ under /run/mlops-install; so a crash between a written file and the restart heal
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from mlops_install.resource import ABSENT, Made, Resource, Run, Step
+from mlops_install.resource import Made, Resource, Run, Step
 from mlops_install.resources.file import File, FileState
 from mlops_install.shell import sh
+from mlops_install.units import NOTHING, STAMPS, Unit, Units, units
 
-STAMPS = "/run/mlops-install"
 NOTE = f"ExecStartPost=+/bin/sh -c 'mkdir -p {STAMPS}; echo \"$MLOPS_INPUTS\" > {STAMPS}/%n.inputs'"
 ENABLED = {"enabled", "enabled-runtime", "static", "generated", "indirect", "alias"}
 
@@ -73,42 +73,24 @@ class Services(Resource[ServicesState]):
     def desired(self) -> ServicesState:
         return ServicesState({u: UnitState(True, True, i) for u, i in self.units.items()})
 
-    def probe(self) -> str:
-        names = sh(*self.units)
-        return (
-            f"[ -d /run/systemd/system ] || exit {ABSENT}\n"
-            f"units=$( (printf '%s\\n' {names}; {self._owned()}) | sort -u )\n"
-            "for u in $units; do\n"
-            '  echo "unit=$u"; cat '
-            f'"{STAMPS}/$u.inputs" 2>/dev/null | sed s/^/inputs=/\n'
-            "done\n"
-            "systemctl show -p Id -p LoadState -p ActiveState -p SubState -p UnitFileState"
-            " -p NeedDaemonReload $units"
-        )
-
-    def _owned(self) -> str:
-        if not self.pattern:
-            return "true"
-        listing = sh("systemctl", "list-units", "--all", "--plain", "--no-legend", self.pattern)
-        wants = f"find /etc/systemd/system/*.wants -name {sh(self.pattern)} -printf '%f\\n'"
-        return f"{listing} | cut -d' ' -f1; {wants} 2>/dev/null"
+    def probe(self) -> Units:
+        return Units(tuple(self.units), self.pattern)
 
     def parse(self, answer: str) -> ServicesState:
-        inputs = _stamps(answer)
-        shown = [properties(block) for block in answer.split("\n\n")]
-        units = {p["Id"]: p for p in shown if "Id" in p}
-        there = [u for u in inputs if u in self.units or _there(units.get(u, {}))]
-        return ServicesState({u: self._state(units.get(u, {}), inputs[u]) for u in there})
+        found, asked = units(answer), self.probe()
+        more = sorted(name for name in found if asked.has(name) and found[name].there)
+        names = dict.fromkeys((*self.units, *more))
+        return ServicesState({name: self._state(name, found.get(name, NOTHING)) for name in names})
 
-    def _state(self, shown: Mapping[str, str], inputs: str) -> UnitState:
-        unit = shown.get("Id", "")
+    def _state(self, name: str, unit: Unit) -> UnitState:
+        shown = unit.shown
         active = shown.get("ActiveState") in ("active", "reloading")
         # A timer that has nothing to come still calls itself active, until it is restarted.
-        active = active and not (unit.endswith(".timer") and shown.get("SubState") == "elapsed")
+        active = active and not (name.endswith(".timer") and shown.get("SubState") == "elapsed")
         return UnitState(
             active,
-            shown.get("UnitFileState", "") in ENABLED,
-            inputs if active and self.units.get(unit, "?") else "",
+            unit.wanted or shown.get("UnitFileState", "") in ENABLED,
+            unit.inputs if active and self.units.get(name, "?") else "",
             shown.get("NeedDaemonReload") != "yes",
         )
 
@@ -152,24 +134,3 @@ class Services(Resource[ServicesState]):
     def explain(self) -> str:
         units = (word for unit in self.units for word in ("-u", unit))
         return sh("journalctl", "--no-pager", "-n", "15", "-o", "cat", *units)
-
-
-def _there(shown: Mapping[str, str]) -> bool:
-    return shown.get("ActiveState", "inactive") != "inactive"
-
-
-def properties(block: str) -> dict[str, str]:
-    """Name -> value in what `systemctl show` prints of one unit."""
-    return dict(line.split("=", 1) for line in block.splitlines() if "=" in line)
-
-
-def _stamps(answer: str) -> dict[str, str]:
-    found, unit = {}, ""
-    for line in answer.splitlines():
-        key, _, value = line.partition("=")
-        if key == "unit":
-            unit = value
-            found[unit] = ""
-        elif key == "inputs":
-            found[unit] = value
-    return found

@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from mlops_install.resource import ABSENT, Resource, Run, Step
+from mlops_install.resource import Resource, Run, Step
 from mlops_install.shell import as_user, here
-from mlops_install.sql import CLIENT, sql
+from mlops_install.sql import Query, query, rows, sql
 
 ANY = "select exists (select from pg_tables where schemaname = 'public')"
 
@@ -36,13 +36,11 @@ class Tables(Resource[TablesState]):
     def desired(self) -> TablesState:
         return TablesState(there=True)
 
-    def probe(self) -> str:
-        # psql's code 2: there is no such database yet.
-        absent = f"{{ [ $? = 2 ] && exit {ABSENT}; }}"
-        return f"{CLIENT}{sql(ANY, database=self.database)} || {absent}"
+    def probe(self) -> Query:
+        return query(f"select ({ANY}) as there", database=self.database)
 
     def parse(self, answer: str) -> TablesState:
-        return TablesState(answer.strip() == "t")
+        return TablesState(**rows(answer)[0])
 
     def change(self, current: TablesState | None) -> Iterator[Step]:
         psql = ("psql", "-X", "-q", "-1", "-v", "ON_ERROR_STOP=1", "-d", self.database, "-f", "-")

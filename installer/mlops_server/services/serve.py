@@ -27,6 +27,11 @@ import traceback
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler
 
+if __name__ == "__main__":  # else what is in this file's folder could hide a model's modules
+    sys.path[0] = os.path.realpath(f"{__file__}/../../..")
+
+from mlops_server.services.values import as_json, parse
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import FrameType, ModuleType
@@ -37,17 +42,11 @@ LARGEST = 16 << 20  # bytes of a request; nginx's limit is the same
 PATIENCE = 30.0  # seconds that a client may be silent, and that a stop takes new connections
 LINGER = 2.0  # seconds in which a refused client may go on sending, to be able to read why
 START = 300  # seconds for load() and EXAMPLE where the record says nothing; as the unit has it
-KEYS = (str, int, float, type(None))
 METHODS = {"/health": "GET", "/predict": "POST"}
-ENDLESS = re.compile(rb"[eE]\+?\d{3}|\d{309}")  # else no number is beyond the largest float
 
 
 class RefusedError(Exception):
-    """A request that is not answered; `code` is the HTTP status, the text is for the client."""
-
-    def __init__(self, code: int, text: str) -> None:
-        super().__init__(text)
-        self.code = code
+    """A request that is not answered: its HTTP status, and the text for the client."""
 
 
 class Service:
@@ -102,49 +101,6 @@ def load_module(folder: str) -> ModuleType:
     return module
 
 
-def as_json(answer: dict[str, Any]) -> bytes:
-    """An answer, also of numpy's and pandas' values. Raises `TypeError`, `ValueError` for NaN."""
-    try:
-        text = json.dumps(answer, default=_plain, allow_nan=False)
-    except TypeError:  # it may be for a key, which `default` does not get to see
-        text = json.dumps(_keyed(answer), default=_plain, allow_nan=False)
-    return text.encode()
-
-
-def _plain(value: Any) -> Any:
-    """Arrays and numbers of numpy, and series and frames of pandas, as lists and plain numbers."""
-    if hasattr(value, "tolist"):
-        return _keyed(value.tolist())
-    if hasattr(value, "isoformat"):
-        return value.isoformat()
-    if hasattr(value, "to_dict") and hasattr(value, "columns"):
-        return _keyed(value.to_dict("records"))
-    raise TypeError(f"predict() returned a {type(value).__name__}, which JSON has not")
-
-
-def _keyed(value: Any) -> Any:
-    """The same with keys that JSON has: numpy's numbers are plain ones, dates are texts."""
-    if isinstance(value, dict):
-        return {k if isinstance(k, KEYS) else _plain(k): _keyed(v) for k, v in value.items()}
-    return [_keyed(one) for one in value] if isinstance(value, (list, tuple)) else value
-
-
-def parse(data: bytes) -> Any:
-    """A request's JSON, which has neither NaN nor infinity. Raises `ValueError`."""
-    floats = _finite if ENDLESS.search(data) else None
-    try:
-        return json.loads(data, parse_constant=_finite, parse_float=floats)
-    except RecursionError:
-        raise ValueError("it is nested too deeply") from None
-
-
-def _finite(text: str) -> float:
-    found = float(text)
-    if found - found != 0:
-        raise ValueError(f"{text[:30]} is no number of JSON")
-    return found
-
-
 class Handler(BaseHTTPRequestHandler):
     """One request; `service` is set on the subclass that serves."""
 
@@ -164,7 +120,7 @@ class Handler(BaseHTTPRequestHandler):
         try:
             code, answer = 200, self.asked()
         except RefusedError as error:
-            code, answer = error.code, _error(str(error))
+            code, answer = error.args[0], _error(error.args[1])
         except BaseException as error:  # a model may even call sys.exit()
             traceback.print_exc()
             code, answer = 500, _error(f"{type(error).__name__} in the model; see the journal")
@@ -237,20 +193,13 @@ class Handler(BaseHTTPRequestHandler):
         """End the answer; who is cut off while still sending would not get to read it."""
         super().finish()
         if not self.whole:
-            _drain(self.connection, time.monotonic() + LINGER)
+            with suppress(OSError):
+                self.connection.settimeout(LINGER)
+                self.connection.shutdown(socket.SHUT_WR)
+                self.rfile.read(LARGEST)
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - its name in the base
         """nginx has a log of requests."""
-
-
-def _drain(connection: socket.socket, end: float) -> None:
-    """Say that no more is written, and take in what still comes."""
-    with suppress(OSError):
-        connection.shutdown(socket.SHUT_WR)
-        while (left := end - time.monotonic()) > 0:
-            connection.settimeout(left)
-            if not connection.recv(1 << 16):
-                return
 
 
 def _error(text: str) -> bytes:
@@ -316,7 +265,7 @@ def notify(text: str) -> None:
 
 def main(arguments: list[str]) -> None:
     """See the top of the file."""
-    del sys.path[0]  # the folder of this file
+    del sys.path[0]  # ours
     if os.environ.get("LISTEN_PID") != str(os.getpid()) or os.environ.get("LISTEN_FDS") != "1":
         raise SystemExit("no socket from systemd")
     with open(arguments[0], encoding="utf-8") as file:
@@ -325,8 +274,7 @@ def main(arguments: list[str]) -> None:
     listener.set_inheritable(False)
     # systemd's own limit, or this one if it is longer
     notify(f"EXTEND_TIMEOUT_USEC={record.get('start_timeout', START)}000000")
-    service = Service(record, arguments[1])
-    handler = type("Handler", (Handler,), {"service": service})
+    handler = type("Handler", (Handler,), {"service": Service(record, arguments[1])})
     server = Server(listener, handler, record["threads"])
     signal.signal(signal.SIGTERM, server.stop)
     signal.signal(signal.SIGINT, server.stop)
