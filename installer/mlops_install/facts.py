@@ -79,7 +79,8 @@ psql=
 for program in /usr/lib/postgresql/*/bin/psql; do [ ! -x "$program" ] || psql=$program; done
 psql=${psql:-$(command -v psql)}
 if [ -n "$psql" ] && [ -S /run/postgresql/.s.PGSQL.5432 ]; then
-  sql=$(cd /; setpriv --reuid=postgres --regid=postgres --init-groups "$psql" -XAtq -F '' -c "select 'database=' || count(*)
+  sql=$(cd /; setpriv --reuid=postgres --regid=postgres --init-groups \
+    "$psql" -XAtq -F '' -c "select 'database=' || count(*)
       from pg_database where datname = 'airflow'" \
     -c "select 'hba_' || line_number || '='
       || regexp_replace(array_to_string(database, ','), '\s', '?', 'g') || ' '
