@@ -179,6 +179,7 @@ def request(
     token = records.token(name) if token is None else token
     connection = http.client.HTTPConnection("localhost", timeout=20)
     connection.sock = socket.socket(socket.AF_UNIX)
+    connection.sock.settimeout(20)
     connection.sock.connect(str(records.link(name)))
     data = body if isinstance(body, bytes) else json.dumps(body).encode()
     given = {"Authorization": f"Bearer {token}", **(headers or {})}

@@ -191,12 +191,12 @@ class Handler(BaseHTTPRequestHandler):
 
     def finish(self) -> None:
         """End the answer; who is cut off while still sending would not get to read it."""
-        super().finish()
         if not self.whole:
             with suppress(OSError):
                 self.connection.settimeout(LINGER)
                 self.connection.shutdown(socket.SHUT_WR)
                 self.rfile.read(LARGEST)
+        super().finish()
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - its name in the base
         """nginx has a log of requests."""
@@ -253,6 +253,8 @@ class Server:
                 self.handler(connection, ("local", 0), None)  # type: ignore[arg-type]
             except OSError as error:
                 print(f"a client went away: {error}", flush=True)
+            except Exception:  # a thread that ends serves nobody any more
+                traceback.print_exc()
 
 
 def notify(text: str) -> None:
