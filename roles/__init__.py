@@ -41,7 +41,7 @@ def _wanted(context: Context) -> tuple[Stage, ...]:
             "build",
             (
                 _lane("packages", _installed(context)),
-                _lane("airflow", airflow.environment(context)),
+                _lane("airflow", _environment(context)),
                 _lane("workflows", workflows.release(context)),
                 *(
                     _lane(f"models {number}", lane)
@@ -52,7 +52,7 @@ def _wanted(context: Context) -> tuple[Stage, ...]:
         Stage(
             "configure",
             (
-                _lane("airflow", _configured(context)),
+                *_configured(context),
                 _lane("base", base.habits(context)),
                 _lane("proxy", proxy.certificate(context)),  # nginx tries one that is given
                 _lane("workflows", chain(workflows.pull(context), workflows.switch(context))),
@@ -70,10 +70,25 @@ def _wanted(context: Context) -> tuple[Stage, ...]:
     )
 
 
-def _configured(context: Context) -> Iterator[AnyResource]:
-    yield from airflow.configuration(context)
+def _environment(context: Context) -> Iterator[AnyResource]:
+    """A first run has nothing to drain, and two cores that wait for apt."""
+    if not _models(context):
+        yield from models.tools(context)
+    yield from airflow.environment(context)
+    if airflow.loads_dump(context):
+        yield from airflow.configuration(context)
+
+
+def _models(context: Context) -> bool:
+    """Whether lanes beside Airflow's need the tools, which then come before them all."""
+    project = context.given.project
+    return not airflow.loads_dump(context) or bool(project and project.models)
+
+
+def _configured(context: Context) -> Iterator[Lane]:
     if not airflow.loads_dump(context):
-        yield from airflow.contents(context)
+        together = chain(airflow.configuration(context), airflow.contents(context))
+        yield _lane("airflow", together)
 
 
 def _beside(context: Context) -> Iterator[Lane]:
@@ -93,7 +108,8 @@ def _start(context: Context) -> Iterator[AnyResource]:
 
 def _prepared(context: Context) -> Iterator[AnyResource]:
     yield from base.system(context)
-    yield from models.tools(context)
+    if _models(context):
+        yield from models.tools(context)
     yield from upgrade.guard(context)
     yield from backup.unfinished(context)
 
