@@ -51,12 +51,13 @@ def test_a_setting_restarts_what_reads_it(setting, restarts):
 
 def answer(**slots: str) -> str:
     """What the probe prints; a slot is "ActiveState UnitFileState inputs"."""
-    blocks = []
+    blocks, stamps = [], ""
     for slot in "ab":
         active, enabled, inputs = [*slots.get(slot, "inactive disabled").split(), ""][:3]
         lines = [f"Id={unit(slot)}", f"ActiveState={active}", f"UnitFileState={enabled}"]
-        blocks.append("\n".join([*lines, *([f"Inputs={inputs}"] if inputs else [])]))
-    return "\n\n".join(blocks) + "\n\n"
+        blocks.append("\n".join(lines))
+        stamps += f"inputs {unit(slot)} {inputs}\n" if inputs else ""
+    return stamps + "\n\n".join(blocks) + "\n\n"
 
 
 def steps(**slots: str) -> list[str] | None:
