@@ -94,10 +94,14 @@ def configuration(context: Context) -> Iterator[AnyResource]:
 
 
 def contents(context: Context) -> Iterator[AnyResource]:
-    """The database is brought to what the services expect: by Airflow's own migration."""
+    """The database is brought to what the services expect: by Airflow's own migration.
+
+    Where a dump has just been loaded, it lacks nothing but users and pools.
+    """
+    first = loads_dump(context)
     yield Contents(
         python=f"{venv_path(context)}/bin/python",
-        setup="/opt/mlops/lib/setup_airflow.py",
+        setup=f"/opt/mlops/lib/{'first_contents' if first else 'setup_airflow'}.py",
         heads=_version(context).heads,
         users=(
             User(context.config.airflow.admin_user, "Admin", context.config.airflow.admin_email,
@@ -105,6 +109,7 @@ def contents(context: Context) -> Iterator[AnyResource]:
             User("mlops-verify", "Op", "mlops-verify@localhost", "verify_password"),
         ),
         pools=context.config.pools.slots,
+        title="users and pools" if first else "airflow db migrate; permissions; users and pools",
     )  # fmt: skip
 
 
@@ -163,6 +168,7 @@ def _helpers() -> Iterator[AnyResource]:
         (READY, "api-server-ready.sh", 0o755),
         ("/opt/mlops/lib/airflow_config/mlops_instance.py", "mlops_instance.py", 0o644),
         ("/opt/mlops/lib/setup_airflow.py", "setup_airflow.py", 0o644),
+        ("/opt/mlops/lib/first_contents.py", "first_contents.py", 0o644),
         (LAUNCHER, "api_server.py", 0o644),
         ("/opt/mlops/dags/mlops_canary.py", "mlops_canary.py", 0o644),
         ("/usr/local/bin/airflow", "airflow-cli", 0o755),

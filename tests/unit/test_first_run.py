@@ -192,3 +192,11 @@ def test_a_dump_loads_and_is_of_the_lock_s_schema(version):
             assert psql("select count(*) from job") == "0"
         finally:
             subprocess.run([*control, "-m", "immediate", "stop"], **run)
+
+
+def test_a_first_run_fills_its_dump_without_airflow_and_a_later_one_migrates():
+    def programs(**known: str) -> set[str]:
+        return {r.setup for r in found(make(**known), Contents)}
+
+    assert programs() == {"/opt/mlops/lib/first_contents.py"}
+    assert programs(installed="mlops-install 1") == {"/opt/mlops/lib/setup_airflow.py"}

@@ -238,7 +238,7 @@ def test_the_plan_reads_a_database_with_odd_users_and_pools(store):
     """By the very script that goes to a server."""
     users = (User("admin", "Admin", "a@x", "p"), User("mlops-verify", "Op", "v@x", "q"))
     heads = {"alembic_version": "a1", "alembic_version_fab": "b2"}
-    contents = Contents("/python", "/setup", heads, users, {"gpu|big": 3})
+    contents = Contents("/python", "/setup", heads, users, {"gpu|big": 3}, "x")
     socket = f"{os.environ['PGHOST']}/.s.PGSQL.5432"
 
     def probed() -> "subprocess.CompletedProcess[str]":

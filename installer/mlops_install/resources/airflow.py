@@ -51,7 +51,7 @@ class Contents(Resource[ContentsState]):
     """Airflow's database is migrated and has our users and pools, in one start of Airflow's Python.
 
     `python` is the interpreter of the generation that the schema `heads` belong to; `setup`
-    the script that does the work.
+    the script that does the work, `title` what it does.
     """
 
     python: str
@@ -59,6 +59,7 @@ class Contents(Resource[ContentsState]):
     heads: Mapping[str, str]
     users: tuple[User, ...]
     pools: Mapping[str, int]
+    title: str
 
     @property
     def name(self) -> str:
@@ -106,7 +107,7 @@ class Contents(Resource[ContentsState]):
         )  # fmt: skip
         yield Run(
             f"{run} < <({here(json.dumps(wanted).encode())})",
-            title="airflow db migrate; permissions; users and pools "
+            title=f"{self.title} "
             + ", ".join((*(user.username for user in self.users), *self.pools)),
         )
 
