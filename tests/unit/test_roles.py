@@ -320,4 +320,4 @@ def test_pools_are_compared(pools, drift):
     state = contents.parse("\n".join(map(json.dumps, rows)))
     assert bool(differences(state, contents.desired)) == drift
     steps = "".join(step.shell() for step in contents.change(state))
-    assert "setup_airflow.py" in steps
+    assert contents.setup in steps
