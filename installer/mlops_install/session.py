@@ -56,6 +56,14 @@ class Session(ABC):
         for line in self._stdout:
             yield line.decode(errors="replace").rstrip("\n")
 
+    def line(self) -> str:
+        """The next line of stdout without its end; empty at the end of all."""
+        return self._stdout.readline().decode(errors="replace").rstrip("\n")
+
+    def read(self, size: int) -> str:
+        """The next `size` bytes of stdout as text."""
+        return self._stdout.read(size).decode(errors="replace")
+
     def send(self, text: str) -> None:
         """Write to the script's stdin."""
         try:

@@ -1,6 +1,7 @@
 """Verification: the shipped infrastructure tests (testinfra) against the live server."""
 
 import io
+from collections.abc import Iterator
 from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from testinfra.backend.base import BaseBackend, CommandResult
 from testinfra.host import Host as TestinfraHost
 
 from mlops_install.check import Check
+from mlops_install.commands import Commands
 from mlops_install.context import Context
 from mlops_install.host import Host
 from mlops_install.plan import Plan
@@ -34,11 +36,11 @@ class Backend(BaseBackend):  # type: ignore[misc]
 
     def __init__(self, host: Host) -> None:
         super().__init__(host.address)
-        self._host = host
+        self.commands = Commands(host)
 
     def run(self, command: str, *args: str, **_: Any) -> Any:
         command = self.get_command(command, *args)
-        answer = self._host.run(command)
+        answer = self.commands.run(command)
         return Answer(self, answer.code, self.encode(command), answer.stdout, answer.stderr)
 
 
@@ -50,8 +52,10 @@ class _Plugin:
         self.checks: list[Check] = []
 
     @pytest.fixture(scope="session")
-    def server(self) -> Any:
-        return TestinfraHost(Backend(self._host))
+    def server(self) -> Iterator[Any]:
+        backend = Backend(self._host)
+        yield TestinfraHost(backend)
+        backend.commands.close()
 
     @pytest.fixture(scope="session")
     def context(self) -> Context:
