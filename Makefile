@@ -31,7 +31,7 @@ lint: $(READY)
 	$(BIN)/mypy
 
 unit: $(READY)
-	$(BIN)/pytest -q -n 2 --dist loadscope tests/unit
+	$(BIN)/pytest -q -n 2 --dist loadscope --durations=25 tests/unit
 
 # What a machine cannot run is skipped with its reason; under CI=true that is a failure.
 e2e: $(READY)
