@@ -42,4 +42,4 @@ def problem(done: Result, otherwise: str) -> ApplyError:
 
 def missing(address: str) -> ApplyError:
     """The server has no `mlops`: it was never set up, or was uninstalled."""
-    return ApplyError(f"{address} is not set up", fix=f"`mlops-install apply {address}`")
+    return ApplyError(f"{address} is not set up", fix=f"`mlops-install apply {address}` sets it up")

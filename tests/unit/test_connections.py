@@ -79,7 +79,7 @@ def test_hana_is_encrypted_and_trusts_the_given_authorities(tmp_path):
         ('type = "hana"\nhost = "h"\nextra = { encrypt = false }', "by `encrypted`"),
         ('type = "postgres"\nhost = "h"\nextra = { sslmode = "disable" }', "by `encrypted`"),
         ('type = "http"\nextra = {a = 1}\nsecret_extra = {a = {env = "A"}}', "in extra and in"),
-        ('type = "http"\ntrust = "x"', "trust is for"),
+        ('type = "http"\ntrust = "x"', "trust is only for the types"),
         ('type = "http"\npassword = "plain"', "password"),
         ('type = "http"\nport = 0', "port"),
         ('type = "http"\npasword = 1', "pasword"),

@@ -234,7 +234,7 @@ def test_a_check_that_fails_stops_with_the_reason(checked, tmp_path):
     assert "a lock is stale" in checked.check("locks", "models", folder=tmp_path / "p", code=1)
     (tmp_path / "p/tests/test_more.py").write_text("def test_more():\n    assert 1 == 2\n")
     assert "tests fail" in checked.check("tests", folder=tmp_path / "p", code=1)
-    assert "nothing is no step" in checked.check("nothing", code=1)
+    assert "nothing is not a step" in checked.check("nothing", code=1)
     assert "MLOPS_INSTALL" in checked.check("tests", code=2, MLOPS_PYTHON="")
 
 

@@ -134,7 +134,7 @@ def test_a_tag_of_no_commit(server, repo):
     repo.git("tag", "odd", repo.blob())
     repo.git("push", "-q", "origin", "odd")
     server.configure(ref="refs/tags/odd")
-    assert "is no commit" in server("fetch", code=1)
+    assert "is not a commit" in server("fetch", code=1)
 
 
 def test_a_repository_that_is_not_there(server, tmp_path):
@@ -160,7 +160,7 @@ def test_a_repository_that_is_not_there(server, tmp_path):
         (GOOD | {"dags/a\u202eyp.b": ""}, "has a control character or a backslash"),
         (GOOD | {".mlops-release.json": "{}"}, "a name of ours"),
         (GOOD | {"data.csv": upstream.pointer(b"large")}, "data.csv is a pointer of Git LFS"),
-        (GOOD | {"models/Churn/environment.yml": ""}, "a model cannot be called so"),
+        (GOOD | {"models/Churn/environment.yml": ""}, "a model cannot have this name"),
         (GOOD | {"models/m/x.py": ""}, "models/m/environment.yml is missing"),
         (GOOD | {"models/m/environment.yml": upstream.ENVIRONMENT}, "there is no conda-lock.yml"),
         (GOOD | model() | {"models/churn/environment.yml": "channels: [x]\ndependencies: [y]\n"},

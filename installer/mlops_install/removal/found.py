@@ -115,7 +115,11 @@ def _rows(answer: Answer) -> list[dict[str, Any]]:
 def _lines(answer: Answer, *, must: bool = False) -> tuple[str, ...]:
     """The lines of an answer; none where the server or the database is not there to tell."""
     if must and answer.code != 0:
-        raise HostError("the server cannot tell its packages", detail=answer.error)
+        raise HostError(
+            "the server cannot tell its packages",
+            detail=answer.error,
+            fix="`dpkg --audit` on the server shows what is broken",
+        )
     return tuple(answer.text.splitlines()) if answer.code == 0 else ()
 
 

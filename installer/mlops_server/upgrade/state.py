@@ -81,7 +81,9 @@ class Store:
         except FileNotFoundError:
             return None
         except (ValueError, TypeError) as error:
-            raise EnvError(f"{self.path} cannot be read: {error}", fix="see the log") from None
+            raise EnvError(
+                f"{self.path} cannot be read: {error}", fix=f"see {self.layout.upgrade_log}"
+            ) from None
 
     def opened(self) -> State:
         """The open upgrade. Raises `EnvError` when none is, or when it was given up."""

@@ -68,7 +68,7 @@ def refused(url: str, protocols: tuple[str, ...]) -> str:
         return ""
     found = _URL.fullmatch(url)
     if not found:
-        return "" if _SCP.fullmatch(url) else f"{url!r} is no ssh:// or https:// address"
+        return "" if _SCP.fullmatch(url) else f"{url!r} is not an ssh:// or https:// address"
     protocol, login, host = found.groups()
     if protocol not in protocols:
         return f"{protocol}:// is not used, only {' and '.join(p + '://' for p in protocols)}"

@@ -151,7 +151,8 @@ def _take(config: Config, repository: Repository, tip: str, say: Say) -> str:
     commit = repository.commit(FETCHED)
     if commit is None:
         raise EnvError(
-            f"{config.ref} of {repository.url} is no commit", fix="set [workflows] ref to another"
+            f"{config.ref} of {repository.url} is not a commit",
+            fix="set [workflows] ref to a branch, or to refs/tags/TAG",
         )
     if commit != tip:
         say(f"{config.ref} has moved on meanwhile, to {commit[:12]}")

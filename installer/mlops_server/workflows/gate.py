@@ -82,7 +82,11 @@ def _import(layout: Layout, release: Path) -> tuple[Found, sandbox.Ended]:
     found = read(ended.output)
     if ended.code and not found.begun:
         tail = "\n".join(ended.tail[-TAIL:])
-        raise EnvError("Airflow does not start in the gate", detail=tail, fix="see above")
+        raise EnvError(
+            "Airflow does not start in the gate",
+            detail=tail,
+            fix="`mlops-install apply` repairs it",
+        )
     return found, ended
 
 

@@ -69,7 +69,7 @@ def path(raw: bytes) -> str:
     if len(raw) > MAX_PATH:
         raise Rejected(f"the path {shown(name)[:60]}... is too long")
     if name == METADATA or name.startswith(f"{METADATA}/"):
-        raise Rejected(f"{METADATA} is a name of ours")
+        raise Rejected(f"{METADATA} is a name that the server keeps for itself")
     return name
 
 
