@@ -12,7 +12,7 @@ HERE = (  # the server's command -> ours; the first that fits
     (r"mlops backup list", "mlops-install backups"),
     (r"mlops backup create", "mlops-install backup"),
     (r"mlops backup resume", "mlops-install apply"),
-    (r"mlops backup unpack NAME", "mlops-install restore"),
+    (r"mlops backup unpack NAME", "mlops-install restore NAME"),
     (r"mlops env (list|show|run)\b", r"mlops-install env \1"),
     (r"mlops env build [^`]*", "mlops-install apply"),
     (r"mlops workflows (status|key|release)\b", r"mlops-install workflows \1"),

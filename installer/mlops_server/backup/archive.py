@@ -39,7 +39,7 @@ def make(layout: Layout, kind: str, say: Say) -> Path:
     config = configs.read(layout)
     folder.tidy(layout, now)
     if (folder.stage(layout) / "switch.json").exists():
-        fix = "`mlops-install restore` or `apply` ends it"
+        fix = "`mlops-install apply` finishes it, or `mlops-install restore ARCHIVE` takes a backup"
         raise EnvError("a restore was broken off half way", fix=fix)
     while (layout.backups / folder.name(now, kind, config.seal)).exists():
         now += timedelta(seconds=1)
