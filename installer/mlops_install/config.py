@@ -38,7 +38,7 @@ def parse(text: str, where: str, folder: Path | None = None) -> Config:
     try:
         return Config.model_validate(tomllib.loads(text), context={"folder": folder})
     except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{where}: {error}", fix="correct that line; the file is TOML") from error
+        raise ConfigError(f"{where} is not TOML: {error}", fix="correct that line") from error
     except ValidationError as error:
         problems = [_problem(text, where, dict(e)) for e in error.errors()]
         raise ConfigError(
