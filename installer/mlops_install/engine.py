@@ -150,7 +150,7 @@ class LaneRun:
         left = differences(current, self._resource.desired)
         if left:
             words = "; ".join(f"{d.key or 'it'} is {d.old}, wanted {d.new}" for d in left)
-            self._fail(f"{self._resource.name} did not come about: {words}")
+            self._fail(f"{self._resource.name} is still not as wanted: {words}")
         self.watch(Event("done", self.lane.name, self._resource.name))
         self.at, self.answer = self.at + 1, None
         return True

@@ -165,7 +165,7 @@ def _check(config: Config, found: dict[str, Any]) -> None:
         return
     if _numbers(made) > _numbers(wanted) and _heads(made) != _heads(wanted):
         raise ConfigError(
-            f"the backup is of Airflow {made}, the config wants {wanted}; there is no way down",
+            f"the backup is of Airflow {made}, the config wants {wanted}: no downgrade is possible",
             fix=f'set [airflow] version = "{made}", restore, and upgrade from there',
         )
     if not _heads(made):
@@ -235,5 +235,6 @@ def _ask(question: str) -> bool:
         return report.ask(question)
     except EOFError as error:
         raise ConfigError(
-            "there is nobody to ask whether to restore", fix="add --yes to restore without asking"
+            "there is no terminal to ask whether to restore",
+            fix="add --yes to restore without asking",
         ) from error

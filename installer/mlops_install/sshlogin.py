@@ -232,7 +232,7 @@ def _incompatible(error: IncompatiblePeer, where: str) -> HostError:
                 f" `{setting} +{getattr(Transport, ours)[0]}`, and reload sshd",
             )
     return HostError(
-        f"cannot agree with {where}: {error}",
+        f"cannot agree with {where} on how to talk: {error}",
         fix="update OpenSSH on the server, or paramiko on this machine",
     )
 

@@ -196,7 +196,7 @@ def settle(steps: Steps) -> None:
         result = session.finish()
     if result.code:
         raise LockError(
-            "an upgrade is open on the server and does not come to an end",
+            "an upgrade is open on the server and does not finish",
             detail=result.stderr, fix=f"{LOG} on the server tells why",
         )  # fmt: skip
 

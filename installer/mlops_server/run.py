@@ -32,7 +32,7 @@ def _held(layout: Layout, name: str) -> Path:
         prefix = find_current(layout, name)[2]
         if inuse.hold(prefix):
             return prefix
-    raise EnvError(f"{name} is being switched", fix="run the same command again")
+    raise EnvError(f"the environment of {name} is being switched", fix="run the same command again")
 
 
 def _go(data: Path) -> None:

@@ -185,7 +185,7 @@ def test_a_port_that_is_taken_is_told_with_its_program(blank: Server) -> None:
 
 def test_without_a_terminal_nobody_can_agree(blank: Server) -> None:
     with untouched(blank):
-        refused(blank.cli("apply"), "nobody to ask", "--yes")
+        refused(blank.cli("apply"), "no terminal to ask", "--yes")
 
 
 @on_debian_12

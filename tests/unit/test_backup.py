@@ -598,7 +598,7 @@ def test_a_newer_schema_is_refused_before_anything_is_done():
     wanted = parse("", "t")
     heads = {"alembic_version": "x"}
     restoring._check(wanted, {"airflow": wanted.airflow.version, "heads": heads})
-    with pytest.raises(ConfigError, match="no way down"):
+    with pytest.raises(ConfigError, match="no downgrade is possible"):
         restoring._check(wanted, {"airflow": "9.0.0", "heads": heads})
     with pytest.raises(ConfigError, match="does not know"):
         restoring._check(wanted, {"airflow": "2.10.0", "heads": heads})

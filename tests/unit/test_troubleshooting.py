@@ -188,7 +188,7 @@ def test_an_archive_that_is_none_is_on_the_page(tmp_path):
         "the role ROLE is not ours: run the same command again, which says what to do",  # SQL
         "the smoke test failed: import BEGUN fails",  # by one of two classes
         "models/NAME: environment.yml was changed after conda-lock.yml was made",  # by a function
-        "something happened that nobody foresaw: TEXT",  # the last resort
+        "something unexpected happened: TEXT",  # the last resort
         "to be tried again: REASON",  # a DAG that is a template
     ],
 )

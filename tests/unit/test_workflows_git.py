@@ -153,7 +153,7 @@ def test_a_repository_that_is_not_there(server, tmp_path):
         (GOOD | {"dags/l": "-> nothing.py"}, "the link dags/l leads nowhere"),
         (GOOD | {"dags/l": "-> a.py/x"}, "the link dags/l leads nowhere"),
         (GOOD | {"a": "-> b", "b": "-> a"}, "leads to itself"),
-        (GOOD | {"dags/l": "-> ."}, "the link dags/l shows Airflow the folder dags/ once more"),
+        (GOOD | {"dags/l": "-> ."}, "the link dags/l makes Airflow see the folder dags/ twice"),
         (GOOD | {"x/a.py": "", "dags/l": "-> ../x", "dags/m": "-> ../x"}, "the folder x/ once"),
         (GOOD | {"dags/a\nb.py": ""}, "has a control character or a backslash"),
         (GOOD | {"dags/a\\b.py": ""}, "has a control character or a backslash"),
@@ -429,7 +429,7 @@ def test_signed_commits(server, repo, keys):
     server.layout.allowed_signers.parent.mkdir(parents=True, exist_ok=True)
     server.layout.allowed_signers.write_text(f"ada@example.org {ada}")
     server.configure(signed=True)
-    assert "its signature does not count: it has none" in server.rejected(repo.push(GOOD))
+    assert "its signature is not accepted: it has none" in server.rejected(repo.push(GOOD))
     assert "No principal matched" in server.rejected(sign(repo, keys / "eve"))
     good = sign(repo, keys / "ada")
     assert server.fetch() == {"commit": good, "new": True, "reason": "new"}

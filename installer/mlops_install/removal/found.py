@@ -86,7 +86,7 @@ def find(host: Host) -> Found:
     packages, units, tasks, databases, clusters, made, strangers = more
     if upgrade.code == 0:
         raise PreflightError(
-            f"an upgrade has not come to its end: {UPGRADE} says so",
+            f"an upgrade is not finished: {UPGRADE} is there",
             fix="run `mlops-install apply` first, which ends it or goes back",
         )
     return Found(

@@ -70,7 +70,7 @@ def begin(layout: Layout, say: Say, *, kill: bool) -> None:
         rights.give(steps.BEFORE, rights.read(database.NAME))
         if database.differences(about["fingerprint"], database.fingerprint(steps.BEFORE)):
             raise EnvError(
-                "the saved database is not as it was saved",
+                "the saved database has changed since it was saved",
                 fix="`mlops-install restore ARCHIVE` takes a backup",
             )
         store.opened()

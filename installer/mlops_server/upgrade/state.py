@@ -173,7 +173,7 @@ class Log:
         try:
             self.say(text)
         except OSError as error:
-            raise EnvError("nobody listens any more: the installer is gone") from error
+            raise EnvError("the connection of the installer is gone") from error
 
     def _write(self, text: str) -> None:
         path = self.layout.upgrade_log

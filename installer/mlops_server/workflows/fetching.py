@@ -88,7 +88,7 @@ def _fetch(
         commit = _take(config, repository, tip, say)
         _note_rewriting(repository, state, commit, say)
         if config.signed and (problem := repository.signed(commit)):
-            raise Rejected(f"its signature does not count: {problem}")
+            raise Rejected(f"its signature is not accepted: {problem}")
         release = Maker(layout, config, repository, say).make(commit)
     except Rejected as error:
         error.commit = commit
