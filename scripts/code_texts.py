@@ -10,19 +10,9 @@ import itertools
 import operator
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
 
-ROOT = Path(__file__).parents[1]
-FOLDERS = (
-    "installer/mlops_install",
-    "installer/mlops_server",
-    "installer/mlops_airflow",
-    "roles",
-    "templates",
-)
-NOT_OURS = ("/starter_project/", "/__pycache__/")
+from code_modules import Function, Module, Scope, is_name, modules, pairs
+
 MANY = 24
 """Ways to complete one text; where there are more, its parts stay words in capitals."""
 DEEP = 6
@@ -30,80 +20,6 @@ SENTENCE = 5
 """Words from which on a text is preferred to a word in capitals."""
 OPEN, SHUT = "\u27e8", "\u27e9"
 ONE_HOLE = re.compile(rf"{OPEN}[^{SHUT}]*{SHUT}")
-Function = ast.FunctionDef | ast.AsyncFunctionDef
-
-
-class Module:
-    """One file of the code, with what its names stand for."""
-
-    def __init__(self, path: Path) -> None:
-        self.name = str(path.relative_to(ROOT))
-        self.tree = ast.parse(_python(path))
-        self.constants: dict[str, ast.expr] = {}
-        self.functions: dict[str, list[Function]] = {}
-        self.imported: dict[str, tuple[str, str]] = {}
-        self.parents: dict[ast.AST, ast.AST] = {}
-        for node in ast.walk(self.tree):
-            self._take(node)
-        for node in self.tree.body:
-            if isinstance(node, ast.Assign):
-                self.constants |= dict(_pairs(node.targets[0], node.value))
-            elif isinstance(node, ast.AnnAssign) and node.value:
-                self.constants |= dict(_pairs(node.target, node.value))
-
-    def _take(self, node: ast.AST) -> None:
-        for child in ast.iter_child_nodes(node):
-            self.parents[child] = node
-        if isinstance(node, Function):
-            self.functions.setdefault(node.name, []).append(node)
-        if isinstance(node, ast.ImportFrom):
-            for alias in node.names:
-                self.imported[alias.asname or alias.name] = (node.module or "", alias.name)
-
-    def around(self, node: ast.AST) -> Function | None:
-        """The function that a node is in."""
-        while node in self.parents:
-            node = self.parents[node]
-            if isinstance(node, Function):
-                return node
-        return None
-
-    def has_property(self, name: str) -> bool:
-        """Whether a class of this file has a property of this name."""
-        found = self.functions.get(name, ())
-        return any(_is(word, "property") for one in found for word in one.decorator_list)
-
-
-def _python(path: Path) -> str:
-    """The text of a file of Python; of a template, what is put in is left out."""
-    text = path.read_text()
-    if path.suffix != ".j2":
-        return text
-    return re.sub(r"\{#.*?#\}", "", re.sub(r"\{\{.*?\}\}", "0", text), flags=re.DOTALL)
-
-
-@cache
-def modules() -> dict[str, Module]:
-    """Every file of the code by the name that it is imported by."""
-    found = {}
-    for path in sorted(path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py*")):
-        if path.name.endswith((".py", ".py.j2")) and not any(n in f"{path}" for n in NOT_OURS):
-            dotted = ".".join(path.relative_to(ROOT).with_suffix("").parts)
-            found[dotted.removeprefix("installer.").removesuffix(".__init__")] = Module(path)
-    return found
-
-
-@dataclass(frozen=True)
-class Scope:
-    """The code around an expression."""
-
-    module: Module
-    function: Function | None = None
-    depth: int = 0
-
-    def into(self, function: Function | None, module: Module | None = None) -> "Scope":
-        """Another place of the code, one step further from where it began."""
-        return Scope(module or self.module, function, self.depth + 1)
 
 
 def literal(text: str) -> str:
@@ -184,9 +100,8 @@ def _sum(node: ast.BinOp, scope: Scope) -> list[str]:
     left, right = texts(node.left, scope), texts(node.right, scope)
     if isinstance(node.op, ast.Add):
         return [hole(node.left)] if right == ["1"] else _product([left, right])
-    if (
-        isinstance(node.op, ast.Div) and not right[0].isdigit()
-    ):  # of paths; what is below the root of the server is absolute
+    if isinstance(node.op, ast.Div) and not right[0].isdigit():
+        # Of paths: what is below the root of the server is absolute.
         return [f"/{b}" if a == marked("root") else f"{a}/{b}" for a in left for b in right]
     if type(node.op) in COUNTED and left[0].isdigit() and right[0].isdigit():
         return [str(COUNTED[type(node.op)](int(left[0]), int(right[0])))]
@@ -224,30 +139,13 @@ def assigned(name: str, function: Function) -> Iterator[ast.expr]:
     """The expressions that a variable of a function gets its value from."""
     for node in ast.walk(function):
         if isinstance(node, ast.Assign):
-            pairs = (pair for target in node.targets for pair in _pairs(target, node.value))
-            yield from (value for other, value in pairs if other == name)
-        elif isinstance(node, ast.NamedExpr) and _is(node.target, name):
+            found = (pair for target in node.targets for pair in pairs(target, node.value))
+            yield from (value for other, value in found if other == name)
+        elif isinstance(node, ast.NamedExpr) and is_name(node.target, name):
             yield node.value
         elif isinstance(node, ast.For | ast.comprehension):
             each = ast.Subscript(node.iter, ast.Name("each"))
-            yield from (v for n, v in _pairs(node.target, each) if n == name)
-
-
-def _is(node: ast.AST | None, name: str) -> bool:
-    return isinstance(node, ast.Name) and node.id == name
-
-
-def _pairs(target: ast.expr, value: ast.expr) -> Iterator[tuple[str, ast.expr]]:
-    """Names and what each of them gets by an assignment."""
-    if isinstance(target, ast.Name):
-        yield target.id, value
-    elif isinstance(target, ast.Tuple) and isinstance(value, ast.IfExp):
-        yield from (*_pairs(target, value.body), *_pairs(target, value.orelse))
-    elif isinstance(target, ast.Tuple):
-        whole = isinstance(value, ast.Tuple) and len(value.elts) == len(target.elts)
-        for at, one in enumerate(target.elts):
-            part = value.elts[at] if whole else ast.Subscript(value, ast.Constant(at))
-            yield from _pairs(one, part)
+            yield from (v for n, v in pairs(node.target, each) if n == name)
 
 
 def _attribute(node: ast.Attribute, scope: Scope) -> list[str]:
@@ -255,7 +153,7 @@ def _attribute(node: ast.Attribute, scope: Scope) -> list[str]:
     value, module = _constant_of(node.attr, other) if other else (None, scope.module)
     if value is not None:
         return texts(value, scope.into(None, module))
-    whose = scope.module if _is(node.value, "self") else _layout()
+    whose = scope.module if is_name(node.value, "self") else _layout()
     if whose.has_property(node.attr):
         return _returned(whose.functions[node.attr][0], whose, scope)
     return [hole(node)]
@@ -309,13 +207,15 @@ def _call(node: ast.Call, scope: Scope) -> list[str]:
     name, whose = called(node), getattr(node.func, "value", None)
     if whose is not None and name in AS_IT_IS:
         found = [fields(text) for text in texts(whose, scope)]
-        return (
-            [t.replace("{{", "{").replace("}}", "}") for t in found] if name == "format" else found
-        )
+        return list(map(_unescaped, found)) if name == "format" else found
     if name == "str" and node.args:
         return texts(node.args[0], scope)
     function, module = _function(name, whose, scope)
     return _returned(function, module, scope) if function else [hole(node)]
+
+
+def _unescaped(text: str) -> str:
+    return text.replace("{{", "{").replace("}}", "}")
 
 
 def _function(name: str, whose: ast.expr | None, scope: Scope) -> tuple[Function | None, Module]:
@@ -326,7 +226,7 @@ def _function(name: str, whose: ast.expr | None, scope: Scope) -> tuple[Function
         module = modules().get(package, module)
     elif whose is not None and (other := _module_of(whose, module)):
         module = other
-    elif whose is not None and not _is(whose, "self"):
+    elif whose is not None and not is_name(whose, "self"):
         having = [one for one in modules().values() if name in one.functions]
         only = having[0] if len(having) == 1 and len(having[0].functions[name]) == 1 else None
         return (only.functions[name][0], only) if only else (None, module)

@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 
-from code_texts import ROOT, Module, Scope, called, fields, literal, marked, modules, texts
+from code_modules import ROOT, Module, Scope, modules
+from code_texts import called, fields, literal, marked, texts
 
 ROOTS = {"MlopsError", "EnvError", "Flaw", "RefusedError", "DoorError", "MissingEnvironmentError"}
 PYTHONS = {"ValueError", "TypeError", "LookupError", "SystemExit", "OSError"}
