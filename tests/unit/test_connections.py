@@ -102,7 +102,7 @@ def test_a_socket_of_this_machine_needs_no_encryption():
     assert made(text)["a"] == {"conn_type": "postgres", "host": "/run/postgresql"}
 
 
-@pytest.mark.parametrize(("text", "message"), [("no pem", "no PEM"), (None, "trust")])
+@pytest.mark.parametrize(("text", "message"), [("no pem", "is not a PEM file"), (None, "trust")])
 def test_a_wrong_file_of_authorities_is_named(tmp_path, text, message):
     if text:
         (tmp_path / "ca.pem").write_text(text)

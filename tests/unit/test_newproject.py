@@ -192,7 +192,7 @@ def test_a_folder_with_files_is_refused_and_a_fresh_repository_is_not(tmp_path):
     (tmp_path / "repository/mine.txt").touch()
     with pytest.raises(ConfigError, match=r"is not empty: it has mine\.txt"):
         newproject.create(tmp_path / "repository", [], print)
-    with pytest.raises(ConfigError, match="travis is not a CI system"):
+    with pytest.raises(ConfigError, match="travis is not a known CI system"):
         newproject.create(tmp_path / "other", ["travis"], print)
     (tmp_path / "file").touch()
     with pytest.raises(ConfigError, match="cannot write"):

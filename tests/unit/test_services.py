@@ -604,7 +604,7 @@ def test_a_removed_service_leaves_nothing_but_the_model(layout, supervisor):
 
 @pytest.mark.parametrize("name", ["", "Churn", "a.b", "../x", "a" * 41, "a/b", "a b", "1a", "a\n"])
 def test_bad_names_are_refused(layout, supervisor, name):
-    with pytest.raises(EnvError, match="no name of a service"):
+    with pytest.raises(EnvError, match="not the name of a service"):
         deploy(layout, supervisor, trained(layout, "1", 1), name=name)
 
 
@@ -620,7 +620,7 @@ def test_bad_names_are_refused(layout, supervisor, name):
         (("churn", "..", Path("models/churn/1"), 1), "no release"),
         (("churn", "unbuilt", Path("models/churn/1"), 1), "not built"),
         (("other", "", Path("models/churn/1"), 1), "no models/other/service.py"),
-        (("../churn", "", Path("models/churn/1"), 1), "no name of a model"),
+        (("../churn", "", Path("models/churn/1"), 1), "not the name of a model"),
     ],
 )
 def test_bad_requests_are_refused_before_anything_starts(layout, supervisor, wanted, text):

@@ -154,11 +154,11 @@ def test_a_repository_that_is_not_there(server, tmp_path):
         (GOOD | {"dags/l": "-> a.py/x"}, "the link dags/l leads nowhere"),
         (GOOD | {"a": "-> b", "b": "-> a"}, "leads to itself"),
         (GOOD | {"dags/l": "-> ."}, "the link dags/l makes Airflow see the folder dags/ twice"),
-        (GOOD | {"x/a.py": "", "dags/l": "-> ../x", "dags/m": "-> ../x"}, "the folder x/ once"),
+        (GOOD | {"x/a.py": "", "dags/l": "-> ../x", "dags/m": "-> ../x"}, "the folder x/ twice"),
         (GOOD | {"dags/a\nb.py": ""}, "has a control character or a backslash"),
         (GOOD | {"dags/a\\b.py": ""}, "has a control character or a backslash"),
         (GOOD | {"dags/a\u202eyp.b": ""}, "has a control character or a backslash"),
-        (GOOD | {".mlops-release.json": "{}"}, "a name of ours"),
+        (GOOD | {".mlops-release.json": "{}"}, "keeps for itself"),
         (GOOD | {"data.csv": upstream.pointer(b"large")}, "data.csv is a pointer of Git LFS"),
         (GOOD | {"models/Churn/environment.yml": ""}, "a model cannot have this name"),
         (GOOD | {"models/m/x.py": ""}, "models/m/environment.yml is missing"),
@@ -436,7 +436,7 @@ def test_signed_commits(server, repo, keys):
     raw = repo.git("cat-file", "commit", good).replace("a change", "another change")
     bad = repo.git("hash-object", "-t", "commit", "-w", "--stdin", data=raw.encode() + b"\n")
     repo.git("push", "-q", "--force", "origin", f"{bad}:refs/heads/main")
-    assert "its signature does not count" in server.rejected(bad)
+    assert "its signature is not accepted" in server.rejected(bad)
 
 
 def test_without_allowed_signers_no_signature_counts(server, repo, keys):
@@ -445,4 +445,4 @@ def test_without_allowed_signers_no_signature_counts(server, repo, keys):
     sign(repo, keys / "ada")
     assert "allowed_signers is missing" in server("fetch", code=1)
     server.layout.allowed_signers.write_text("")
-    assert "does not count" in server.rejected(repo.git("rev-parse", "HEAD"))
+    assert "is not accepted" in server.rejected(repo.git("rev-parse", "HEAD"))
