@@ -18,7 +18,7 @@ def install(prefix: Path, wanted: list[Locked], layout: Layout, say: Say) -> Non
     for package in wanted:
         say(f"pip: {package.name} {package.version}")
     if not layout.uv.exists():
-        raise EnvError(f"{layout.uv} is missing", fix="`mlops-install apply`")
+        raise EnvError(f"{layout.uv} is missing", fix="`mlops-install apply` installs it")
     lines = requirements(wanted, by_name=bool(os.environ.get("UV_DEFAULT_INDEX")))
     done = subprocess.run(
         [layout.uv, "pip", "install", "--python", prefix / "bin/python", "--requirement", "-",

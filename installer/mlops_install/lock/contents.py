@@ -43,7 +43,7 @@ def judge(source: Source, found: list[Package], platforms: Sequence[str]) -> Non
         if package["manager"] == "conda" and known and not url.startswith(channels):
             raise MlopsError(
                 f"models/{source.name}: {name} comes from none of the channels asked for: {url}",
-                fix="mirrors belong into [models] channel_mirrors, not into the solver's own files",
+                fix="name mirrors in [models] channel_mirrors, not in the files of conda or mamba",
             )
 
 

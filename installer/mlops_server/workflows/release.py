@@ -53,7 +53,7 @@ class Maker:
         if final.is_dir():
             if metadata(final).get("commit") == commit:
                 return final
-            raise Rejected(f"{final} is of another commit whose name begins as this one's")
+            raise Rejected(f"{final} is of another commit whose id begins with the same digits")
         self._found = {}
         self._gather(self.repository, commit, "", 0)
         entries = {path: found.entry for path, found in self._found.items()}
