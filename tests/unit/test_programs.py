@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from mlops_install.render import render
+from mlops_install.resource import Put
 from mlops_install.resources.secret import Secret
 
 # What systemd.service(5) says of ExecStart=: a variable is replaced, $$ is one dollar.
@@ -50,18 +51,31 @@ def test_words_arrive_at_airflow_as_typed_and_are_not_logged(tmp_path):
     ]
 
 
-def test_a_power_cut_leaves_no_empty_secret(tmp_path):
+def after_a_power_cut(tmp_path, script):
+    """Run a step's script on a disk that has only what was synced."""
     for name, text in DISK.items():
         program(tmp_path / "bin", name, text)
+    environment = {"PATH": f"{tmp_path}/bin:{os.environ['PATH']}", "SYNCED": f"{tmp_path}/synced"}
+    subprocess.run(["bash", "-ec", script], env=environment, check=True)
+
+
+def test_a_power_cut_leaves_no_empty_secret(tmp_path):
     made = tmp_path / "made"
     path = tmp_path / "secrets/key"
     path.parent.mkdir()
     (step, _) = Secret(str(path), "echo hidden").change(None)
-    environment = {"PATH": f"{tmp_path}/bin:{os.environ['PATH']}", "SYNCED": f"{tmp_path}/synced"}
     script = step.shell().replace("/var/lib/mlops/made", str(made))
-    subprocess.run(["bash", "-ec", script], env=environment, check=True)
+    after_a_power_cut(tmp_path, script)
     assert path.read_text() == "hidden\n"
     assert path.stat().st_mode & 0o777 == 0o600
     assert (made / "key").exists()
     mv = next(line for line in script.splitlines() if line.startswith("mv"))
     assert mv.split()[1:] == ["-fT", f"{path}.mlops-new", str(path)]
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="it gives the file to root")
+def test_a_power_cut_leaves_no_empty_file(tmp_path):
+    path = tmp_path / "new folder/it's"
+    after_a_power_cut(tmp_path, Put(str(path), b"whole\n", 0o640).shell())
+    assert path.read_text() == "whole\n"
+    assert path.stat().st_mode & 0o777 == 0o640
