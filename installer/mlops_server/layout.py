@@ -13,9 +13,13 @@ START, DAY = 300, 86400
 MODEL_NAME = re.compile(r"(?!(?:builds|current)$)[a-z][a-z0-9_-]*")
 
 
+SHORT = 12
+"""Digits of lock hashes as earlier versions wrote them: environments may have both names."""
+
+
 def lock_hash(data: bytes) -> str:
-    """How a lock is called: the first 12 hex digits of the SHA-256 of conda-lock.yml."""
-    return hashlib.sha256(data).hexdigest()[:12]
+    """How a lock is called: the first 32 hex digits of the SHA-256 of conda-lock.yml."""
+    return hashlib.sha256(data).hexdigest()[:32]
 
 
 @dataclass(frozen=True)
