@@ -128,7 +128,7 @@ def called(context):
 def spawns():
     found = []
     for how in ("spawn", "forkserver"):
-        with multiprocessing.get_context(how).Pool(2) as pool:
+        with multiprocessing.get_context(how).Pool(1) as pool:
             found += pool.map_async(double, [1, 2]).get(timeout=60)
     return found
 
