@@ -25,6 +25,8 @@ DAG = """
     import concurrent.futures
     import multiprocessing
 
+    {top}
+
     def double(number):
         return 2 * number
 
@@ -37,14 +39,26 @@ DAG = """
 """
 
 
-@pytest.mark.parametrize("how", ["spawn", "forkserver"])
-def test_a_process_that_a_task_spawns_calls_functions_of_the_dag_file(tmp_path, how):
-    for name, text in (("airflow/__main__.py", AIRFLOW), ("dags/sub/my.dag.py", DAG)):
+def run(tmp_path, how, top=""):
+    """A task of a DAG file that begins with `top`."""
+    dag = DAG.format(top=top)
+    for name, text in (("airflow/__main__.py", AIRFLOW), ("dags/sub/my.dag.py", dag)):
         (tmp_path / name).parent.mkdir(parents=True)
         (tmp_path / name).write_text(textwrap.dedent(text))
-    done = subprocess.run(
+    return subprocess.run(
         [sys.executable, "-P", "-m", "mlops_airflow.airflow", tmp_path / "dags/sub/my.dag.py", how],
         env=os.environ | {"PYTHONPATH": f"{SOURCE}:{tmp_path}"},
         capture_output=True, text=True, timeout=60,
     )  # fmt: skip
+
+
+@pytest.mark.parametrize("how", ["spawn", "forkserver"])
+def test_a_process_that_a_task_spawns_calls_functions_of_the_dag_file(tmp_path, how):
+    done = run(tmp_path, how)
     assert done.stdout == "[2, 4, 6]\n", done.stderr[-2000:]
+
+
+def test_a_file_that_cannot_be_imported_again_fails_the_task(tmp_path):
+    done = run(tmp_path, "spawn", "if multiprocessing.parent_process(): raise KeyError('price')")
+    reason = "sub/my.dag.py cannot be imported by a new process: KeyError('price')"
+    assert done.stderr.splitlines()[-1] == f"ImportError: {tmp_path}/dags/{reason}"
