@@ -11,9 +11,9 @@ from pathlib import Path
 
 from mlops_server.disk import point
 from mlops_server.errors import EnvError
-from mlops_server.layout import MODEL_NAME, SHORT, Layout, lock_hash
+from mlops_server.layout import DIGITS, MODEL_NAME, SHORT, Layout, lock_hash
 
-LOCK_HASH = re.compile(rf"[0-9a-f]{{32}}|[0-9a-f]{{{SHORT}}}")
+LOCK_HASH = re.compile(rf"[0-9a-f]{{{DIGITS}}}|[0-9a-f]{{{SHORT}}}")
 RUBBISH = ".rubbish-"
 """How the name of something begins that was put out of the way and is being deleted."""
 

@@ -22,17 +22,17 @@ SERVED = [
     "workflows activate",
     "workflows clean",
     "workflows status",
-    "env build churn 0123456789ab",
+    "env build churn 0123456789abcdef0123456789abcdef",
 ]
 DEPLOY = ["service", "deploy", "churn", "--model", "churn", "--folder", "/srv/mlops/data/m/1"]
 NOT_SERVED = [
     "workflows rollback",
     "workflows check --json",
     "workflows fetch --json --again",
-    "env build churn 0123456789ab extra",
-    "env build ../x 0123456789ab",
-    "env build churn 0123456789AB",
-    "env build churn 0123456789ab\n",
+    "env build churn 0123456789abcdef0123456789abcdef extra",
+    "env build ../x 0123456789abcdef0123456789abcdef",
+    "env build churn 0123456789abcdef0123456789abcdeF",
+    "env build churn 0123456789abcdef0123456789abcdef\n",
     "env run churn -- sh",
     "door",
     "",

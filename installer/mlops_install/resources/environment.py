@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from mlops_server.layout import SHORT, lock_hash
+from mlops_server.layout import DIGITS, SHORT
 from mlops_server.listing import COMMAND
 
 from mlops_install.resource import ABSENT, Put, Resource, Run, Step
@@ -113,7 +113,7 @@ class LongNames(Resource[NamesState]):
         return (
             f"cd {sh(self.folder)} 2>/dev/null || exit {ABSENT}\n"
             f'for old in */{"?" * SHORT}; do\n[ -L "$old" ] && [ -f {lock} ] || continue\n'
-            f"new=${{old%/*}}/$(sha256sum < {lock} | head -c {len(lock_hash(b''))})\n"
+            f"new=${{old%/*}}/$(sha256sum < {lock} | head -c {DIGITS})\n"
             f"{action}\ndone"
         )
 
