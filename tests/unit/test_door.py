@@ -151,7 +151,7 @@ def _leave(path: Path, words: list[str], until: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "finishes"),
     [(["workflows", "fetch"], False), (["workflows", "check"], False),
-     (["env", "build", "churn", "0123456789ab"], False),
+     (["env", "build", "churn", "0123456789abcdef" * 2], False),
      (["workflows", "activate"], True), (["workflows", "clean"], True), (DEPLOY, True)],
 )  # fmt: skip
 def test_when_the_client_goes_away(tmp_path, monkeypatch, words, finishes) -> None:
