@@ -173,9 +173,10 @@ def gather(
     result = host.first(script(questions), ask_password, said)
     if "init=" not in result.stdout:
         raise HostError(
-            "the server did not say which system it is",
+            "the server cannot tell what it is",
             detail=result.stderr,
-            fix="log in by ssh: the login shell must run `sh`, and print nothing by itself",
+            fix=f"try `ssh {host.address} true`: it must end with exit code 0; log in as another"
+            " user, or set a new password, where that is what it asks for",
         )
     return parse(result.stdout)
 
