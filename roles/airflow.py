@@ -32,7 +32,8 @@ NOT_READ = {  # settings in airflow.cfg that a service does not read; it reads a
 # And what a unit names: behind all else, so that nothing of Airflow's is hidden by a namesake.
 PTH = (
     f"import os, sys; sys.path.append(os.path.realpath('{CODE}/current'));"
-    " sys.path.extend(filter(None, [os.environ.get('MLOPS_MODULES')]))\n"
+    " sys.path.extend(filter(None, [os.environ.get('MLOPS_MODULES')]));"
+    " from mlops_airflow.proxies import spare; spare(os.environ)\n"
 )
 
 

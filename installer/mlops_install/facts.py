@@ -39,6 +39,9 @@ ports=$(ss -Hltnp 2>/dev/null)
 while read -r _ _ _ address _ users; do
   users=${users#*'(("'}; [ -z "$users" ] || say "port_${address##*:}" "${users%%'"'*}"
 done <<< "$ports"
+while IFS=: read -r name _ _ _ _ _ shell; do
+  [ "$name" != airflow ] || say airflow_shell "$shell"
+done < /etc/passwd
 # A kernel without IPv6 has no such socket, or none that can be bound.
 case $ports in
   *' [::]:'*) say ipv6 yes ;;
@@ -128,6 +131,8 @@ class Facts:
     upgrade: bool = False
     """Whether an upgrade is open: somebody is at it, or the server goes back."""
     ipv6: bool = True
+    airflow_shell: str = ""
+    """The shell of a user `airflow`; empty where there is none."""
     default_site: str = ""
     """nginx's site `default`: masked (by us), stock (it came with our nginx), or theirs and its
     text; empty where there is none."""
@@ -206,6 +211,7 @@ def parse(text: str) -> Facts:
         airflow=found.get("airflow", ""),
         upgrade="upgrade" in found,
         schema={key: value for key, value in found.items() if key.startswith("alembic_version")},
+        airflow_shell=found.get("airflow_shell", ""),
         ipv6=found.get("ipv6") != "no",
         default_site=found.get("default_site", ""),
         theirs=frozenset(_of(found, "theirs_")),

@@ -23,8 +23,14 @@ from mlops_install.lastresort import SECRETS
 from mlops_install.session import AGAIN, Result, Session
 from mlops_install.shell import sh
 
+# What the server's /etc/environment or a user's profile sets is not meant for us: PGHOST would lead
+# our SQL to another server, TMPDIR or PYTHONHOME to nowhere. The way out through a proxy is. apt's
+# hook of needrestart restarts nothing of ours, and asks nobody.
 HEADER = (
-    "export LC_ALL=C.UTF-8 LANGUAGE= DEBIAN_FRONTEND=noninteractive HOME=/root"
+    "for v in $(compgen -e); do case $v in *_proxy|*_PROXY) ;; *) unset -v $v;; esac; done"
+    " 2>/dev/null\n"
+    "export LC_ALL=C.UTF-8 LANGUAGE= DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1"
+    " USER=root LOGNAME=root HOME=/root"
     " PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\n"
     "umask 022; cd /\n"
 )

@@ -287,6 +287,19 @@ def test_a_cluster_of_others_keeps_its_tcp():
     assert "listen_addresses = ''" in content(path, **{"theirs_13/main": "yes"})
 
 
+@pytest.mark.parametrize("shell", ["/bin/bash", "/bin/sh", "/usr/bin/fish"])
+def test_a_person_called_airflow_keeps_the_login(shell):
+    """The admin of a cloud machine may have this name: the next login would be the last."""
+    said = problem("", airflow_shell=shell)
+    assert f"a user airflow who can log in ({shell})" in said
+    assert "usermod -l" in said
+
+
+@pytest.mark.parametrize("shell", ["", "/usr/sbin/nologin", "/bin/false"])
+def test_a_user_airflow_of_services_is_taken(shell):
+    preflight.check(Config(), found(airflow_shell=shell))
+
+
 # --- the script that asks -----------------------------------------------------------------
 
 
