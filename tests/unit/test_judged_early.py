@@ -3,6 +3,8 @@
 import re
 import shutil
 import subprocess
+import zoneinfo
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from machine import need
@@ -10,7 +12,7 @@ from mlops_install import calendars, config, context, facts, preflight, question
 from mlops_install.errors import ConfigError, PreflightError
 from mlops_install.resource import differences
 from mlops_install.resources.systemd import Services
-from mlops_install.roles import stages
+from mlops_install.roles import backup, stages
 from mlops_install.settings import Config
 from samples import FACTS
 
@@ -141,6 +143,18 @@ def test_a_calendar_that_never_comes_is_refused():
                                    "Sun *-*-1..7 4:00", "22:00 Europe/Nowhere"])  # fmt: skip
 def test_a_calendar_is_taken_and_its_zone_left_to_the_server(event):
     assert config.parse(f'[backup]\nevery = "{event}"\n', "t").backup.every == event
+
+
+def test_no_zone_has_a_day_without_the_hour_of_the_daily_backup():
+    """systemd would leave that day out."""
+    hour, minute = map(int, backup.QUIET.split()[1].split(":")[:2])
+    days = [datetime(2026, 1, 1, hour, minute) + timedelta(n) for n in range(3 * 366)]
+    for name in zoneinfo.available_timezones() - {"localtime", "Factory"}:
+        zone = zoneinfo.ZoneInfo(name)
+        here = [day.replace(tzinfo=zone) for day in days]
+        changes = [n for n in range(1, len(here)) if here[n].utcoffset() != here[n - 1].utcoffset()]
+        for at in (here[n + beside] for n in changes for beside in (-1, 0)):
+            assert at.astimezone(UTC).astimezone(zone).hour == hour, f"{name} {at}"
 
 
 def test_every_word_that_is_not_asked_for_is_one_of_systemd():
