@@ -166,6 +166,7 @@ def _helpers() -> Iterator[AnyResource]:
         ("/opt/mlops/bin/mark-scheduler-dead", "mark-scheduler-dead", 0o755),
         ("/opt/mlops/bin/watchdog", "watchdog.sh", 0o755),
         ("/opt/mlops/bin/lost-runs.sql", "lost-runs.sql", 0o644),
+        ("/opt/mlops/bin/old-runs.sql", "old-runs.sql", 0o644),
         (READY, "api-server-ready.sh", 0o755),
         ("/opt/mlops/lib/airflow_config/mlops_instance.py", "mlops_instance.py", 0o644),
         ("/opt/mlops/lib/setup_airflow.py", "setup_airflow.py", 0o644),
