@@ -43,6 +43,22 @@ while IFS=: read -r name _ _ _ _ _ shell; do
   [ "$name" != airflow ] || say airflow_shell "$shell"
 done < /etc/passwd
 # A kernel without IPv6 has no such socket, or none that can be bound.
+while read -r _ place _ options _; do
+  case "$place $options" in "/proc "*hidepid=*)
+    options=${options#*hidepid=}; say hidepid "${options%%,*}" ;; esac
+done < /proc/mounts
+conf=/etc/nginx/nginx.conf
+if [ -e $conf ]; then
+  sites=0
+  while read -r line; do
+    line=${line%%#*}
+    case $line in *include*sites-enabled/*) sites=1 ;; esac
+    [[ ! $line =~ ^user[[:space:]]+([^\;[:space:]]+) ]] || say nginx_user "${BASH_REMATCH[1]}"
+  done < $conf
+  say nginx_sites $sites
+elif grep -rqsE '^[^#]*nginx\.org/' /etc/apt/sources.list /etc/apt/sources.list.d; then
+  say nginx_sites 0
+fi
 case $ports in
   *' [::]:'*) say ipv6 yes ;;
   *) say ipv6 "$(perl -MSocket -e 'print socket(S, AF_INET6, SOCK_STREAM, 0) &&
@@ -131,6 +147,12 @@ class Facts:
     upgrade: bool = False
     """Whether an upgrade is open: somebody is at it, or the server goes back."""
     ipv6: bool = True
+    hidepid: str = ""
+    """How /proc hides processes of others; empty when it does not."""
+    nginx_sites: str = ""
+    """How often nginx.conf names the sites' folder, "0" also when nginx.org's is to come; empty
+    when there is no nginx."""
+    nginx_user: str = ""
     airflow_shell: str = ""
     """The shell of a user `airflow`; empty where there is none."""
     default_site: str = ""
@@ -211,6 +233,9 @@ def parse(text: str) -> Facts:
         airflow=found.get("airflow", ""),
         upgrade="upgrade" in found,
         schema={key: value for key, value in found.items() if key.startswith("alembic_version")},
+        hidepid=found.get("hidepid", ""),
+        nginx_sites=found.get("nginx_sites", ""),
+        nginx_user=found.get("nginx_user", ""),
         airflow_shell=found.get("airflow_shell", ""),
         ipv6=found.get("ipv6") != "no",
         default_site=found.get("default_site", ""),

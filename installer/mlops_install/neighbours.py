@@ -10,6 +10,8 @@ NO_LOGIN = ("/nologin", "/false")
 def problems(facts: Facts) -> Iterator[tuple[str, str]]:
     """What is in the way, and the fix."""
     yield from _person(facts)
+    yield from _hidden(facts)
+    yield from _nginx(facts)
 
 
 def _person(facts: Facts) -> Iterator[tuple[str, str]]:
@@ -20,4 +22,31 @@ def _person(facts: Facts) -> Iterator[tuple[str, str]]:
             " want a user of that name who cannot",
             "rename the user (`usermod -l NEW airflow`, `groupmod -n NEW airflow`), or if it is"
             " no person's: `usermod -s /usr/sbin/nologin airflow`",
+        )
+
+
+def _hidden(facts: Facts) -> Iterator[tuple[str, str]]:
+    """Supervisors of tasks make themselves undumpable, and are hidden from their own user too."""
+    if facts.hidepid:
+        yield (
+            f"its /proc is mounted with hidepid={facts.hidepid}: Airflow would not find its own"
+            " tasks there, and take running ones for dead",
+            "take hidepid out of /proc's line in /etc/fstab, and"
+            " `mount -o remount,hidepid=0 /proc`",
+        )
+
+
+def _nginx(facts: Facts) -> Iterator[tuple[str, str]]:
+    """The package of nginx.org has no folders for sites, and another user than Debian's."""
+    if facts.nginx_sites == "0":
+        yield (
+            "its nginx is, or would be, that of nginx.org or one whose nginx.conf does not read"
+            " /etc/nginx/sites-enabled, where the site goes",
+            "add `include /etc/nginx/sites-enabled/*;` to the http block of"
+            " /etc/nginx/nginx.conf; without nginx so far, take nginx.org out of the apt sources",
+        )
+    if facts.nginx_user not in ("", "www-data"):
+        yield (
+            f"its nginx runs as {facts.nginx_user}, and the sockets of models are www-data's",
+            "set `user www-data;` in /etc/nginx/nginx.conf",
         )

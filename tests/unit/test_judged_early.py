@@ -314,13 +314,59 @@ def test_a_user_airflow_of_services_is_taken(shell):
     preflight.check(Config(), found(airflow_shell=shell))
 
 
+@pytest.mark.parametrize("how", ["noaccess", "invisible", "2"])
+def test_hidden_processes_are_refused(how):
+    said = problem("", hidepid=how)
+    assert f"hidepid={how}" in said
+    assert "remount,hidepid=0" in said
+
+
+@pytest.mark.parametrize(
+    ("conf", "says"),
+    [
+        ("user www-data;\nhttp {\n  include /etc/nginx/conf.d/*.conf;\n"
+         "  include /etc/nginx/sites-enabled/*;\n}\n", ""),
+        ("user  nginx;\nhttp {\n  include /etc/nginx/conf.d/*.conf;\n}\n", "sites-enabled"),
+        ("user www-data www-data;\nhttp {\n # include /etc/nginx/sites-enabled/*;\n}\n",
+         "sites-enabled"),
+        ("user nginx;\nhttp { include sites-enabled/*.conf; }\n", "runs as nginx"),
+    ],
+)  # fmt: skip
+def test_an_nginx_that_would_not_read_our_site_is_told(tmp_path, conf, says):
+    file = tmp_path / "etc/nginx/nginx.conf"
+    file.parent.mkdir(parents=True)
+    file.write_text(conf)
+    known = run_facts(tmp_path)
+    lines = {"nginx_sites": known.nginx_sites, "nginx_user": known.nginx_user}
+    if says:
+        assert says in problem("", **lines)
+    else:
+        preflight.check(Config(), found(**lines))
+
+
+@pytest.mark.parametrize("name", ["sources.list", "sources.list.d/nginx.sources"])
+def test_an_nginx_that_would_come_from_nginx_org_is_told(tmp_path, name):
+    file = tmp_path / "etc/apt" / name
+    file.parent.mkdir(parents=True)
+    file.write_text("# http://nginx.org/packages/debian\n")
+    assert run_facts(tmp_path).nginx_sites == ""
+    file.write_text("URIs: http://nginx.org/packages/debian\n")
+    assert "nginx.org" in problem("", nginx_sites=run_facts(tmp_path).nginx_sites)
+
+
 # --- the script that asks -----------------------------------------------------------------
 
 
 def run_facts(root, questions=None):
     """The facts of a tree of files, by the script that runs on the server."""
     text = facts.SCRIPT
-    for top in ("/etc/nginx", "/etc/postgresql/", "/var/lib/postgresql/", "/var/lib/mlops"):
+    for top in (
+        "/etc/apt/",
+        "/etc/nginx",
+        "/etc/postgresql/",
+        "/var/lib/postgresql/",
+        "/var/lib/mlops",
+    ):
         text = text.replace(top, f"{root}{top}")
     script = "".join((text, *(f'say asked_{k} "$({v})"\n' for k, v in (questions or {}).items())))
     done = subprocess.run(["bash", "-c", script], capture_output=True, text=True)
