@@ -92,6 +92,9 @@ def configuration(context: Context) -> Iterator[AnyResource]:
     yield File("/etc/mlops/airflow.cfg", _cfg(context), 0o640, group="airflow")
     yield from _helpers()
     yield from _units(context)
+    for path in ("/etc/needrestart", "/etc/needrestart/conf.d"):
+        yield Directory(path)
+    yield File("/etc/needrestart/conf.d/mlops.conf", render("airflow/needrestart.conf"))
 
 
 def contents(context: Context) -> Iterator[AnyResource]:

@@ -120,6 +120,20 @@ def test_apt_takes_whole_names_of_hosts_and_others_take_domains():
         subprocess.run(dump, input=text, text=True, check=True, capture_output=True)
 
 
+def test_needrestart_leaves_airflow_running():
+    """Its config is Perl: pattern of a service -> whether it is restarted."""
+    conf = render("airflow/needrestart.conf")
+    script = (
+        "our %nrconf = (override_rc => {qr(^dbus) => 0});" + conf + "for my $unit (@ARGV) {"
+        " my %rules = %{$nrconf{override_rc}};"
+        ' print join(" ", map { $rules{$_} } grep { $unit =~ $_ } keys %rules), ","; }'
+    )
+    units = ["airflow-scheduler@1.service", "nginx.service", "dbus.service"]
+    done = subprocess.run([need("perl"), "-w", "-e", script, *units], capture_output=True,
+                          text=True, check=True)  # fmt: skip
+    assert (done.stdout, done.stderr) == ("0,,0,", "")
+
+
 # --- proxies ------------------------------------------------------------------------------
 
 
