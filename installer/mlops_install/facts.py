@@ -42,7 +42,6 @@ done <<< "$ports"
 while IFS=: read -r name _ _ _ _ _ shell; do
   [ "$name" != airflow ] || say airflow_shell "$shell"
 done < /etc/passwd
-# A kernel without IPv6 has no such socket, or none that can be bound.
 while read -r _ place _ options _; do
   case "$place $options" in "/proc "*hidepid=*)
     options=${options#*hidepid=}; say hidepid "${options%%,*}" ;; esac
@@ -59,6 +58,7 @@ if [ -e $conf ]; then
 elif grep -rqsE '^[^#]*nginx\.org/' /etc/apt/sources.list /etc/apt/sources.list.d; then
   say nginx_sites 0
 fi
+# A kernel without IPv6 has no such socket, or none that can be bound.
 case $ports in
   *' [::]:'*) say ipv6 yes ;;
   *) say ipv6 "$(perl -MSocket -e 'print socket(S, AF_INET6, SOCK_STREAM, 0) &&
