@@ -200,7 +200,7 @@ def gather(
     result = host.first(script(questions), ask_password, said)
     if "init=" not in result.stdout:
         raise HostError(
-            "the server cannot tell what it is",
+            "the server did not say which system it is",
             detail=result.stderr,
             fix=f"try `ssh {host.address} true`: it must end with exit code 0; log in as another"
             " user, or set a new password, where that is what it asks for",

@@ -127,7 +127,8 @@ def test_a_broken_source_is_named_with_its_line(tmp_path, line, said):
                           capture_output=True, text=True, check=False)  # fmt: skip
     *_, last = done.stdout.splitlines()
     assert done.stdout.splitlines()[1] == f"{tmp_path}/sources.list:3:{line}"
-    assert last == f"fix: correct this line, or put a # before it: {tmp_path}/sources.list:3"
+    assert last.startswith("fix: correct this line, or put a # before it")
+    assert last.endswith(f": {tmp_path}/sources.list:3")
 
 
 def test_of_a_broken_source_in_parts_no_single_line_is_put_away(tmp_path):
@@ -138,7 +139,6 @@ def test_of_a_broken_source_in_parts_no_single_line_is_put_away(tmp_path):
     said = "E: Failed to fetch http://x.example.org/a/dists/a/InRelease  403  Forbidden"
     done = subprocess.run(["bash", "-c", f"{script}\nbroken_sources"], capture_output=True,
                           text=True, env={"said": said, "PATH": "/usr/bin:/bin"})  # fmt: skip
-    assert done.stdout.splitlines()[-1] == (
-        "fix: correct this line, or put a line `Enabled: no` above it:"
-        f" {tmp_path}/sources.list.d/x.sources:2"
-    )
+    last = done.stdout.splitlines()[-1]
+    assert "in a .sources file `Enabled: no` above it" in last
+    assert last.endswith(f": {tmp_path}/sources.list.d/x.sources:2")

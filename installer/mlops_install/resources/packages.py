@@ -38,13 +38,10 @@ broken_sources() {
       grep -rnF -- "${address%/}" /etc/apt/sources.list /etc/apt/sources.list.d 2>/dev/null
     done | grep -v '^[^:]*:[0-9]*: *#' | sort -u)
   [ -n "$found" ] || return 0
+  first=$(echo "$found" | head -n 1 | cut -d: -f1,2)
   echo "apt cannot use this source of the server:"
   echo "$found"
-  first=$(echo "$found" | head -n 1 | cut -d: -f1,2)
-  case $first in
-    *.sources:*) echo "fix: correct this line, or put a line \`Enabled: no\` above it: $first" ;;
-    *) echo "fix: correct this line, or put a # before it: $first" ;;
-  esac
+  echo "fix: correct this line, or put a # before it (in a .sources file \`Enabled: no\` above it): $first"
 }
 """
 # A run calls apt twice and needs the lists once: the mark tells of which sources they are.
