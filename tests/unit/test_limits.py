@@ -140,5 +140,5 @@ def test_of_a_broken_source_in_parts_no_single_line_is_put_away(tmp_path):
     done = subprocess.run(["bash", "-c", f"{script}\nbroken_sources"], capture_output=True,
                           text=True, env={"said": said, "PATH": "/usr/bin:/bin"})  # fmt: skip
     last = done.stdout.splitlines()[-1]
-    assert "in a .sources file `Enabled: no` above it" in last
+    assert "in .sources files `Enabled: no`" in last
     assert last.endswith(f": {tmp_path}/sources.list.d/x.sources:2")

@@ -41,7 +41,7 @@ broken_sources() {
   first=$(echo "$found" | head -n 1 | cut -d: -f1,2)
   echo "apt cannot use this source of the server:"
   echo "$found"
-  echo "fix: correct this line, or put a # before it (in a .sources file \`Enabled: no\` above it): $first"
+  echo "fix: correct this line, or put a # before it (in .sources files \`Enabled: no\`): $first"
 }
 """
 # A run calls apt twice and needs the lists once: the mark tells of which sources they are.
