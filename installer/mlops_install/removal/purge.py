@@ -43,8 +43,8 @@ def packages(names: Sequence[str]) -> Part:
     there = f"names=$({check})"
     steps = (
         Run(CONFIGURE.format(timeout=LOCK_TIMEOUT), "dpkg --configure -a"),
-        Run(f'{there}\nif [ -n "$names" ]; then\n{OTHERS.format(names="$names")}{STAMPS}{KEEP_LOCALE}'
-            f"apt-get {options} -y -q purge $names\nfi\n{LOCALE_BACK}",
+        Run(f'{there}\nif [ -n "$names" ]; then\n{OTHERS.format(names="$names")}'
+            f"{STAMPS}{KEEP_LOCALE}apt-get {options} -y -q purge $names\nfi\n{LOCALE_BACK}",
             title=f"apt-get purge {len(names)} packages"),
     )  # fmt: skip
     return Part("packages", check, steps)
