@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from mlops_install import __version__, calendars, clusters
 from mlops_install.errors import PreflightError
 from mlops_install.facts import Facts
+from mlops_install.proxysettings import Proxy
 from mlops_install.resources.apiserver import SLOTS
 from mlops_install.resources.postgres import MARK
-from mlops_install.settings import Config, Proxy
+from mlops_install.settings import Config
 
 SUPPORTED = {("debian", "12"), ("debian", "13"), ("ubuntu", "24.04")}
 MIN_MEMORY_MB = 1900

@@ -10,7 +10,7 @@ from typing import Any
 
 from mlops_server.backup import header
 
-from mlops_install import actions, backups, engine, host, locks, report, runlock
+from mlops_install import actions, backups, engine, host, locks, reading, report, runlock
 from mlops_install import config as configs
 from mlops_install import context as contexts
 from mlops_install import plan as plans
@@ -42,8 +42,9 @@ class Wish:
 def restore(options: Options, wish: Wish) -> int:
     """Provision where needed, restore, apply, verify. Raises `MlopsError`."""
     config = configs.load(options.config)
-    given = contexts.given(config)
-    file = Path(wish.archive).expanduser()
+    with configs.located(options.config):
+        given = contexts.given(config)
+    file = reading.at_home(wish.archive, "the archive")
     local = file if file.is_file() else None
     kind = proven(local) if local else wish.archive.rpartition(".")[2]
     secret = _secret(wish, kind, bool(local), given)
@@ -90,13 +91,7 @@ def proven(path: Path) -> str:
 
 def _secret(wish: Wish, kind: str, local: bool, given: Given) -> str:
     if wish.identity is not None:
-        try:
-            return wish.identity.expanduser().read_text()
-        except OSError as error:
-            raise ConfigError(f"cannot read {wish.identity}: {error.strerror}") from error
-        except UnicodeDecodeError as error:
-            fix = "an identity is the text file that `age-keygen` makes"
-            raise ConfigError(f"{wish.identity} is no age identity", fix=fix) from error
+        return reading.text(wish.identity, "--identity")
     if kind == "age":
         raise ConfigError("the backup is encrypted for an age key", fix="give --identity FILE")
     if kind != "gpg" or not local:  # the server knows the passphrase of its own

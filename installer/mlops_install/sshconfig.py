@@ -10,6 +10,7 @@ from pathlib import Path
 
 from mlops_install.errors import HostError
 
+LONGEST = 500
 HOPS = 8
 """So many jumps lead out of a circle."""
 
@@ -55,7 +56,8 @@ def target(text: str) -> Target:
     said = found.groupdict() if found else {}
     host = said.get("v6") or said.get("bare") or said.get("host") or ""
     port = said.get("p6") if said.get("p6") is not None else said.get("port")
-    if not host or host.startswith("-") or re.search(r"\s", text):
+    odd = re.search(r"[\s\x00-\x1f\x7f-\x9f/\\'\"`$;&|<>]", text.removeprefix("ssh://"))
+    if not host or host.startswith("-") or odd or len(text) > LONGEST:
         raise HostError(f"{text!r} names no server", fix="say user@host, or user@host:port")
     if port is not None and not (re.fullmatch("[0-9]{1,5}", port) and 0 < int(port) < 65536):
         raise HostError(
@@ -63,6 +65,15 @@ def target(text: str) -> Target:
             fix="say user@host:port with a number from 1 to 65535",
         )
     return Target(host, said.get("user") or "", int(port or 0))
+
+
+def problem(text: str) -> str:
+    """Why this names no server; empty when it does."""
+    try:
+        target(text)
+    except HostError as error:
+        return f"{error.message}; {error.fix}"
+    return ""
 
 
 def ask(wanted: Target, config: Path | None) -> dict[str, list[str]] | None:
