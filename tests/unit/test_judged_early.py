@@ -183,6 +183,21 @@ def test_a_timer_with_nothing_to_come_is_down_and_started_anew(sub, active):
     assert ("$ systemctl restart a.timer" in steps) != active, "`start` does nothing to it"
 
 
+# --- sizes --------------------------------------------------------------------------------
+
+
+def test_numbers_that_the_server_cannot_bear_are_refused():
+    memory = facts.parse(FACTS).memory_mb
+    said = problem(f"[postgres]\nshared_buffers_mb = {memory // 2 + 1}\n")
+    assert f"shared_buffers_mb = {memory // 2 + 1} is more than half" in said
+    preflight.check(config.parse(f"[postgres]\nshared_buffers_mb = {memory // 2}\n", "t"), found())
+    many = memory // preflight.IDLE_MB // 4 + 1
+    said = problem(f"[airflow]\nschedulers = 4\nparallelism = {many}\n")
+    assert f"schedulers = 4 with parallelism = {many} start {4 * many} processes" in said
+    fine = f"[airflow]\nschedulers = 4\nparallelism = {many - 1}\n"
+    preflight.check(config.parse(fine, "t"), found())
+
+
 # --- nginx --------------------------------------------------------------------------------
 
 OTHER = "[proxy]\nhttps_port = 8443\nhttp_port = 8088\n"
