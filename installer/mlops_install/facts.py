@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from mlops_install.answer import understood
 from mlops_install.errors import HostError
 from mlops_install.host import Host
 from mlops_install.session import Result
@@ -173,7 +174,8 @@ def gather(
     result = host.first(script(questions), ask_password, said)
     if "init=" not in result.stdout:
         raise HostError("the server cannot tell what it is", detail=result.stderr)
-    return parse(result.stdout)
+    with understood("what it is", result.stdout):
+        return parse(result.stdout)
 
 
 def parse(text: str) -> Facts:

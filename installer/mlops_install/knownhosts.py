@@ -53,12 +53,12 @@ def lines(text: str, file: str) -> Iterator[Line]:
 
 
 def known(lines: Iterable[Line], host: str, port: int) -> list[Line]:
-    """Those of a server; where its port has none, those of the host, as OpenSSH does."""
+    """Those of a server; where its port has no key, those of the host too, as OpenSSH does."""
     every = list(lines)
     found = [line for line in every if line.is_for(name(host, port))]
     plain = [line for line in found if not line.marker]
     if port != 22 and not plain:
-        found += [line for line in every if not line.marker and line.is_for(host)]
+        found += [line for line in every if line.is_for(host)]
     return found
 
 

@@ -16,8 +16,9 @@ from mlops_install import context as contexts
 from mlops_install import plan as plans
 from mlops_install import progress as progresses
 from mlops_install.actions import DIFFERENT
+from mlops_install.answer import document, understood
 from mlops_install.context import Context, Given
-from mlops_install.errors import ConfigError, translated
+from mlops_install.errors import ConfigError, HostError, translated
 from mlops_install.host import Host
 from mlops_install.reaching import Options
 from mlops_install.roles import stages
@@ -56,14 +57,14 @@ def restore(options: Options, wish: Wish) -> int:
             _provision(server, context)
     with actions.reach(options, given=given) as (server, context):
         name = upload(server, local, kind) if local else wish.archive
-        found = json.loads(backups.mlops(server, "unpack", name, secret=secret))
+        text = backups.mlops(server, "unpack", name, secret=secret)
         try:
-            _check(config, found)
-            if not _agreed(server, wish, found, fresh):
+            story = _judged(server, config, wish, text, fresh)
+            if not _agreed(server, wish, story, fresh):
                 backups.mlops(server, "discard")
                 report.say("nothing was changed")
                 return DIFFERENT
-        except ConfigError:
+        except (ConfigError, HostError):
             backups.mlops(server, "discard")
             raise
         save = [] if wish.save and not fresh else ["--no-save"]
@@ -71,6 +72,14 @@ def restore(options: Options, wish: Wish) -> int:
             last = backups.mlops(server, "restore", "--drain", str(wish.drain), *save)
         report.say(last)
     return _finish(options)
+
+
+def _judged(server: Host, config: Config, wish: Wish, text: str, fresh: bool) -> list[str]:
+    """What will happen. Raises `ConfigError` when it may not, and `HostError`."""
+    found = document("the backup", text)
+    with understood("the backup", text):
+        _check(config, found)
+        return list(_story(server, wish, found, fresh))
 
 
 def _finish(options: Options) -> int:
@@ -183,8 +192,8 @@ def _heads(version: str) -> dict[str, str]:
     return {}
 
 
-def _agreed(server: Host, wish: Wish, found: dict[str, Any], fresh: bool) -> bool:
-    for line in _story(server, wish, found, fresh):
+def _agreed(server: Host, wish: Wish, story: list[str], fresh: bool) -> bool:
+    for line in story:
         report.say(line)
     return wish.yes or fresh or _ask(f"Restore {server.address}? [y/N] ")
 

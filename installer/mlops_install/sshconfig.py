@@ -96,8 +96,13 @@ def ask(wanted: Target, config: Path | None) -> dict[str, list[str]] | None:
             f"ssh cannot read its config for {wanted.host}", detail=done.stderr.strip(),
             fix=f"mend the line; `ssh -G {wanted.host}` tries it",
         )  # fmt: skip
+    return read(done.stdout)
+
+
+def read(said: str) -> dict[str, list[str]]:
+    """What `ssh -G` printed: name -> values."""
     found: dict[str, list[str]] = {}
-    for line in done.stdout.splitlines():
+    for line in said.splitlines():
         key, _, value = line.partition(" ")
         found.setdefault(key, []).append(value)
     return found
@@ -110,7 +115,7 @@ def way(wanted: Target, said: dict[str, list[str]]) -> Way:
         value = said.get(key, [default])[0]
         return "" if value.lower() == "none" else value
 
-    host, user, port = one("hostname", wanted.host), one("user"), int(one("port", "22"))
+    host, user, port = one("hostname", wanted.host), one("user"), _port(wanted, one("port", "22"))
     files = f"{one('userknownhostsfile')} {one('globalknownhostsfile')}".split()
     jumps = one("proxyjump")
     return Way(
@@ -121,6 +126,13 @@ def way(wanted: Target, said: dict[str, list[str]]) -> Way:
         _expanded(one("proxycommand"), wanted.host, host, user, port),
         "none" if said.get("identityagent", [""])[0] == "none" else _agent(one("identityagent")),
     )  # fmt: skip
+
+
+def _port(wanted: Target, text: str) -> int:
+    if not (re.fullmatch("[0-9]{1,5}", text) and 0 < int(text) < 65536):
+        raise HostError(f"the ssh config gives {wanted.host} the port {text!r}, which is none",
+                        fix="mend its line Port")  # fmt: skip
+    return int(text)
 
 
 def _files(config: Path | None) -> list[str]:
@@ -140,7 +152,10 @@ def _home(path: str) -> str:
     path = path.strip('"').replace("%d", home)
     if home != account and path.startswith(f"{account}/.ssh/known_hosts"):
         return home + path.removeprefix(account)
-    return str(Path(path).expanduser())
+    try:
+        return str(Path(path).expanduser())
+    except RuntimeError:  # of a user who is not here
+        return path
 
 
 def _readable(path: str) -> bool:

@@ -35,7 +35,12 @@ class UnknownHostKey(SSHException):
 
 
 class OnlyAuthority(SSHException):
-    """The files know an authority for the server, and no key."""
+    """The files know an authority for the server, and no key; `line` is what is missing."""
+
+    def __init__(self, place: str, name: str, key: paramiko.PKey) -> None:
+        super().__init__(place)
+        self.line = f"{name} {key.get_name()} {key.get_base64()}"
+        self.fingerprint = f"{key.get_name()} {key.fingerprint}"
 
 
 class RevokedHostKey(SSHException):
@@ -76,7 +81,7 @@ class Judge(paramiko.MissingHostKeyPolicy):
             return
         for line in self._lines:
             if line.marker == AUTHORITY:
-                raise OnlyAuthority(line.place)
+                raise OnlyAuthority(line.place, self.name, key)
         raise UnknownHostKey(f"{key.get_name()} {key.fingerprint}")
 
     def transport(self, sock: Any, **more: Any) -> Transport:
@@ -191,10 +196,11 @@ def _explain(error: Exception, target: str, connection: Any) -> HostError:
         )
     if isinstance(error, OnlyAuthority):
         return HostError(
-            f"the host key of {where} is not known: {error} names an authority for it, and host"
-            " certificates are not judged here",
-            fix="compare the fingerprint with the server's, then run again with"
-            " --accept-new-host-key",
+            f"the host key of {where} is not known ({error.fingerprint}): {error} trusts an"
+            " authority for it (@cert-authority), and host certificates are not honoured here",
+            detail=f"the line of the key itself would be\n{error.line}",
+            fix="compare the fingerprint with the server's, then write that line into known_hosts,"
+            " or run again with --accept-new-host-key, which does",
         )
     if isinstance(error, IncompatiblePeer):
         return _incompatible(error, where)
