@@ -65,7 +65,7 @@ def located(path: Path | None) -> Iterator[None]:
         yield
     except ConfigError as error:
         path = path or Path(FILE)
-        if not error.keys or not path.expanduser().is_file():
+        if not error.keys or not reading.is_file(path.expanduser()):
             raise
         line = places.line(_text(path), error.keys)
         raise ConfigError(f"{path}:{line}: {error.message}", fix=error.fix,

@@ -18,7 +18,7 @@ from pydantic import (
     model_validator,
 )
 
-from mlops_install import reading
+from mlops_install import names, reading
 from mlops_install.errors import ConfigError
 from mlops_install.secretref import optional, secret
 from mlops_install.section import Port, SecretRef, Section, Wrong, beside, written
@@ -116,10 +116,14 @@ class Connection(Section):
     def _sound(self) -> "Connection":
         twice = self.extra.keys() & self.secret_extra.keys()
         if twice:
-            names = ", ".join(sorted(twice))
-            raise Wrong(f"{names} is in extra and in secret_extra", "secret_extra")
+            both = ", ".join(sorted(twice))
+            raise Wrong(f"{both} is in extra and in secret_extra", "secret_extra")
         if self.trust and self.type not in TRUST:
             raise Wrong(f"trust is for {' and '.join(sorted(TRUST))}", "trust")
+        hosts = (self.host or "/").split(",") if self.type in ENCRYPTED else ()
+        for host in hosts:
+            if not host.startswith("/") and (why := names.problem(host)):
+                raise Wrong(f"{host}: {why}", "host")
         for name in ENCRYPTED.get(self.type, {}):
             for where in ("extra", "secret_extra"):
                 if name in getattr(self, where):

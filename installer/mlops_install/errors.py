@@ -82,3 +82,6 @@ def translated() -> Iterator[None]:
         yield
     except EnvError as error:
         raise ConfigError(error.message, fix=error.fix, detail=error.detail) from error
+    except OSError as error:
+        what = f"cannot read {error.filename}: {error.strerror}"
+        raise ConfigError(what, fix="mend the path, or the file's mode") from error

@@ -1,5 +1,6 @@
 """Files of this side that the user names: read whole, or one message that says why not."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,6 +16,11 @@ def at_home(path: Path | str, what: str, keys: Sequence[str] = ()) -> Path:
         return Path(path).expanduser()
     except RuntimeError as error:
         raise _refused(what, keys, f"cannot read {path}: there is no such user") from error
+
+
+def is_file(path: Path | str) -> bool:
+    """Whether there is a file, for any path: none has a name that is too long."""
+    return os.path.isfile(path)
 
 
 def text(path: Path | str, what: str = "", keys: Sequence[str] = ()) -> str:

@@ -46,7 +46,7 @@ def restore(options: Options, wish: Wish) -> int:
     with configs.located(options.config):
         given = contexts.given(config)
     file = reading.at_home(wish.archive, "the archive")
-    local = file if file.is_file() else None
+    local = file if reading.is_file(file) else None
     kind = proven(local) if local else wish.archive.rpartition(".")[2]
     secret = _secret(wish, kind, bool(local), given)
     _possible(config, kind, bool(local))

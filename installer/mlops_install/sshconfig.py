@@ -8,6 +8,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+from mlops_install import reading
 from mlops_install.errors import HostError
 
 LONGEST = 500
@@ -140,7 +141,7 @@ def _files(config: Path | None) -> list[str]:
     if config is None and Path.home() == _account():
         return []
     file = config or Path.home() / ".ssh/config"
-    return ["-F", str(file) if file.exists() else "/dev/null"]
+    return ["-F", str(file) if reading.is_file(file) else "/dev/null"]
 
 
 def _account() -> Path:
@@ -159,7 +160,7 @@ def _home(path: str) -> str:
 
 
 def _readable(path: str) -> bool:
-    return Path(path).is_file() and os.access(path, os.R_OK)
+    return reading.is_file(path) and os.access(path, os.R_OK)
 
 
 def _agent(socket: str) -> str:

@@ -20,7 +20,7 @@ from paramiko.ssh_exception import (
     SSHException,
 )
 
-from mlops_install import knownhosts, sshconfig
+from mlops_install import knownhosts, reading, sshconfig
 from mlops_install.errors import HostError, MlopsError
 from mlops_install.knownhosts import AUTHORITY, REVOKED, Line
 from mlops_install.sshconfig import Target, Way
@@ -106,7 +106,7 @@ def connect(target: str, ssh_config: Path | None, accept_new: bool, timeout: int
     """An open fabric connection. Raises `HostError`."""
     # What goes wrong is told once, by the exception.
     logging.getLogger("paramiko").addHandler(logging.NullHandler())
-    if ssh_config is not None and not ssh_config.is_file():
+    if ssh_config is not None and not reading.is_file(ssh_config):
         raise HostError(f"there is no ssh config file {ssh_config}", fix="mend --ssh-config")
     way = _way(sshconfig.target(target), ssh_config)
     connection = _connection(way, ssh_config, accept_new, timeout)
@@ -136,7 +136,8 @@ def _way(wanted: Target, config: Path | None) -> Way:
 def _said(wanted: Target, config: Path | None) -> dict[str, list[str]]:
     file = config or Path("~/.ssh/config").expanduser()
     try:
-        found = paramiko.SSHConfig.from_path(str(file)) if file.is_file() else paramiko.SSHConfig()
+        there = reading.is_file(file)
+        found = paramiko.SSHConfig.from_path(str(file)) if there else paramiko.SSHConfig()
         said = found.lookup(wanted.host)
     except Exception as error:
         raise HostError(

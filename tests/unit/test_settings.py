@@ -13,7 +13,7 @@ from pathlib import Path
 import authority
 import pytest
 from machine import need
-from mlops_install import actions, config, places
+from mlops_install import actions, cli, config, places
 from mlops_install.errors import ConfigError, HostError
 from mlops_install.host import Ssh
 from mlops_install.reaching import Options
@@ -120,7 +120,8 @@ WRONG: dict[str, tuple[str, ...]] = {
                          '"" = { type = "http" }',
                          f'{"c" * 201} = {{ type = "http" }}', '"a.b" = { type = "http" }'),
     "connections.NAME.type": ('"Postgres"', '"a b"', f'"{"t" * 101}"', *TEXT),
-    "connections.NAME.host": ('"a b"', f'"{"h" * 501}"', f'"{"ä" * 251}"', r'"a\nb"', *TEXT),
+    "connections.NAME.host": ('"a b"', '"https://db"', '"db:5432"',
+                              '"a..b"', f'"{"h" * 501}"', f'"{"ä" * 251}"', r'"a\nb"', *TEXT),
     "connections.NAME.port": ("0", "65536", *NUMBER),
     "connections.NAME.login": (f'"{"l" * 501}"', f'"{"ä" * 251}"', r'"a\u0000"', *TEXT),
     "connections.NAME.password": PASSWORD,
@@ -364,6 +365,7 @@ def test_settings_that_do_not_go_together_are_refused_by_name(plan, table, text,
         ("backup", ('every = "Mon..Fri 22:00 Europe/Zurich"', 'every = "never"',
                     'every = "*:0/30"')),
         ("connections.a", ('type = "http"\nhost = "https://api.example.org/v1"',
+                           'type = "postgres"\nhost = "a.example.org,/run/postgresql"',
                            'type = "ssh"\nextra = { "a.b" = "two\\nlines", empty = "" }')),
         ("variables", ('empty = ""', 'text = "two\\nlines"', 'many = [1, "a", [true]]',
                        'big = 1e9')),
@@ -426,3 +428,26 @@ def test_what_only_reads_the_server_needs_no_files(folder, monkeypatch):
     for command in (actions.status, actions.on_server):
         with pytest.raises(HostError, match="reached"):
             command(Options("root@192.0.2.1", folder / "mlops.toml"))
+
+
+LONG = "x" * 300
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["plan", "-c", LONG],
+        ["plan", "-c", "~nobody-here/mlops.toml"],
+        ["plan", "root@192.0.2.1", "-F", LONG],
+        ["lock", "--project", LONG],
+        ["lock", "--project", "~nobody-here/x"],
+        ["restore", LONG, "root@192.0.2.1", "-F", LONG],
+        ["restore", "~nobody-here/x", "root@192.0.2.1"],
+    ],
+)
+def test_paths_of_the_command_line_that_cannot_be(tmp_path, monkeypatch, capsys, words):
+    monkeypatch.chdir(tmp_path)
+    assert cli.run(words) == 1
+    first, last = capsys.readouterr().err.splitlines()
+    assert first.startswith("error: ")
+    assert last.startswith("fix:   ")
