@@ -45,8 +45,8 @@ def parse(text: str, where: str, folder: Path | None = None) -> Config:
     except ValueError as error:
         raise ConfigError(f"{where}: {error}", fix="mend the line; the syntax is TOML") from error
     wrong: dict[tuple[str, ...], str] = {}
-    for keys, why in texts.problems(found):
-        wrong.setdefault(keys, f"{_value(keys, _at(found, keys))}{why}")
+    for keys, value, why in texts.problems(found):
+        wrong.setdefault(keys, _told(keys, value, why))
     try:
         config = Config.model_validate(found, context={"folder": folder})
     except ValidationError as error:
@@ -95,9 +95,9 @@ def _problem(found: Any, error: dict[str, Any]) -> tuple[tuple[str, ...], str]:
         return keys, str(cause)
     message = str(error["msg"]).removeprefix("Value error, ")
     said = f"{message[0].lower()}{message[1:]}"
-    value = shown(list(keys), _at(found, keys))
     if error["type"] == "value_error":  # ours, which tells what is right by itself
-        return keys, f"{value}{': ' if value else ''}{said}"
+        return keys, _told(keys, error["input"], said)
+    value = shown(list(keys), error["input"])
     return keys, f"{said}{', not ' if value else ''}{value}"
 
 
@@ -112,15 +112,9 @@ def _written(found: Any, path: Sequence[Any]) -> tuple[str, ...]:
     return tuple(keys)
 
 
-def _at(found: Any, keys: Sequence[str]) -> Any:
-    for key in keys:
-        found = found.get(key) if isinstance(found, dict) else None
-    return found
-
-
-def _value(keys: Sequence[str], value: Any) -> str:
+def _told(keys: Sequence[str], value: Any, why: str) -> str:
     text = shown(list(keys), value)
-    return f"{text}: " if text else ""
+    return f"{text}: {why}" if text else why
 
 
 def _such(keys: Sequence[str]) -> str:

@@ -15,18 +15,18 @@ FREE_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 Keys = tuple[str, ...]
 
 
-def problems(found: Any, keys: Keys = ()) -> Iterator[tuple[Keys, str]]:
-    """Every text that will not do, with the names that lead to it, and why."""
+def problems(found: Any, keys: Keys = ()) -> Iterator[tuple[Keys, str, str]]:
+    """The names that lead to every text that will not do, the text, and why."""
     if isinstance(found, dict):
         for name, value in found.items():
             if why := problem(name):
-                yield (*keys, name), f"this name will not do: {why}"
+                yield (*keys, name), "", f"this name will not do: {why}"
             yield from problems(value, (*keys, name))
     elif isinstance(found, list):
         for value in found:
             yield from problems(value, keys)
     elif isinstance(found, str) and (why := problem(found, free=_free(keys))):
-        yield keys, why + ("" if found else "; leave the setting out where nothing is meant")
+        yield keys, found, why + ("" if found else "; leave the setting out where nothing is meant")
 
 
 def problem(text: str, *, free: bool = False) -> str:

@@ -340,6 +340,16 @@ def test_settings_that_do_not_go_together_are_refused_by_name(plan, table, text,
     assert f"mlops.toml:{says}" in plan(f"[{table}]\n{text}\n").message
 
 
+def test_the_one_of_a_list_that_is_wrong_is_named(plan):
+    assert (
+        "packages: 'Git': it is no package" in plan('[base]\npackages = ["git", "Git"]\n').message
+    )
+    assert (
+        "mirrors.a: 'x': it is no http" in plan('[models]\nchannel_mirrors = {a = "x"}\n').message
+    )
+    assert "'a b\\n'" in plan('[base]\nno_proxy = ["h", "a b\\n"]\n').message
+
+
 # --- what is right is taken ---------------------------------------------------------------
 
 
