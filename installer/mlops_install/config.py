@@ -93,12 +93,10 @@ def _problem(found: Any, error: dict[str, Any]) -> tuple[tuple[str, ...], str]:
         return keys, f"there is no such setting{_nearest(keys)}"
     if isinstance(cause, Wrong):
         return keys, str(cause)
-    message = str(error["msg"]).removeprefix("Value error, ")
-    said = f"{message[0].lower()}{message[1:]}"
-    if error["type"] == "value_error":  # ours, which tells what is right by itself
-        return keys, _told(keys, error["input"], said)
-    value = shown(list(keys), error["input"])
-    return keys, f"{said}{', not ' if value else ''}{value}"
+    if cause is not None:  # ours, which tells what is right by itself
+        return keys, _told(keys, error["input"], str(cause))
+    message, value = str(error["msg"]), shown(list(keys), error["input"])
+    return keys, f"{message[0].lower()}{message[1:]}{', not ' if value else ''}{value}"
 
 
 def _written(found: Any, path: Sequence[Any]) -> tuple[str, ...]:
@@ -114,7 +112,7 @@ def _written(found: Any, path: Sequence[Any]) -> tuple[str, ...]:
 
 def _told(keys: Sequence[str], value: Any, why: str) -> str:
     text = shown(list(keys), value)
-    return f"{text}: {why}" if text else why
+    return f"{text}: {why}" if text and text not in why else why
 
 
 def _such(keys: Sequence[str]) -> str:

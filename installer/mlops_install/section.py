@@ -135,9 +135,11 @@ KEY = re.compile(r"AGE-SECRET-KEY-|PRIVATE KEY")
 
 def shown(keys: list[str], value: object) -> str:
     """A wrong value for a message, without what may be a secret; a table is not repeated."""
-    if isinstance(value, dict | list | BaseModel) or any(SECRET.search(key) for key in keys):
+    if value in ("", None) or isinstance(value, dict | list | BaseModel):
         return ""
-    text = repr(value)
+    if any(SECRET.search(key) for key in keys):
+        return ""
+    text = repr(value) if isinstance(value, str) else str(value)
     if ":" in text and any(USER.search(key) for key in keys):
         return ""  # a password may be behind it
     if any(found.search(text) for found in (LOGIN, TOKEN, KEY)):
