@@ -12,7 +12,7 @@ METADATA = ".mlops-release.json"
 START, DAY = 300, 86400
 """Seconds that a model in service may take to load: what it gets, and what it can ask for."""
 CUDA = re.compile(r"[1-9][0-9]?\.[0-9]{1,2}")
-MODEL_NAME = re.compile(r"(?!(?:builds|current)$)[a-z][a-z0-9_-]*")
+MODEL_NAME = re.compile(r"(?!(?:builds|current)$)[a-z][a-z0-9_-]{0,62}")
 
 
 def lock_hash(data: bytes) -> str:
