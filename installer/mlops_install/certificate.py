@@ -150,7 +150,8 @@ def _signed(one: x509.Certificate, by: x509.Certificate) -> bool:
 def _trusted(name: x509.Name) -> Iterator[x509.Certificate]:
     for file in (*TRUST, certifi.where()):
         with contextlib.suppress(OSError):
-            yield from (one for one in _each(Path(file).read_text()) if one.subject == name)
+            bundle = Path(file).read_text(errors="replace")
+            yield from (one for one in _each(bundle) if one.subject == name)
 
 
 def _each(bundle: str) -> Iterator[x509.Certificate]:

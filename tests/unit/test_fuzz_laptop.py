@@ -11,6 +11,7 @@ import struct
 import tomllib
 from contextlib import suppress
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import authority
@@ -46,7 +47,7 @@ from mlops_install import (
 from mlops_install import given as files
 from mlops_install.answer import Answer
 from mlops_install.errors import ConfigError, HostError, MlopsError, PreflightError
-from mlops_install.lock import contents, project
+from mlops_install.lock import check, contents, project
 from mlops_install.plan import Change, LaneChanges
 from mlops_install.removal import found as removal
 from mlops_install.resource import differences
@@ -517,6 +518,12 @@ def test_what_a_lane_says(data):
 def test_the_run_lock(data):
     with suppress(MlopsError):
         runlock._get(Said(data), "", lambda text: None)
+
+
+def test_what_the_libraries_of_the_check_of_locks_print_is_no_answer(monkeypatch):
+    done = SimpleNamespace(returncode=0, stdout='a warning\n{}\n{"m": "stale"}', stderr="")
+    monkeypatch.setattr(check.subprocess, "run", lambda *words, **more: done)
+    assert check._answer([]) == {"m": "stale"}
 
 
 def test_what_is_not_understood_is_told_with_what_was_said():

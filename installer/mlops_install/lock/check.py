@@ -65,7 +65,8 @@ def _answer(asked: list[dict[str, Any]]) -> dict[str, str]:
         raise MlopsError(
             "conda-lock cannot read the models", detail=detail, fix="run `mlops-install lock`"
         )
-    answer: dict[str, str] = json.loads(done.stdout)
+    # The libraries may print before: the answer is the last line.
+    answer: dict[str, str] = json.loads(done.stdout.splitlines()[-1])
     return answer
 
 
@@ -75,7 +76,7 @@ def _answer(asked: list[dict[str, Any]]) -> dict[str, str]:
 def main() -> None:
     """Read what to look at from stdin; write the reasons of those that are stale to stdout."""
     found = {one["name"]: _differs(one) for one in json.load(sys.stdin)}
-    sys.stdout.write(json.dumps({name: reason for name, reason in found.items() if reason}))
+    sys.stdout.write("\n" + json.dumps({name: reason for name, reason in found.items() if reason}))
 
 
 def _differs(one: dict[str, Any]) -> str:
