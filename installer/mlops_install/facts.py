@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from mlops_install.answer import understood
 from mlops_install.errors import HostError
 from mlops_install.host import Host
 from mlops_install.session import Result
@@ -177,7 +178,8 @@ def gather(
             detail=result.stderr,
             fix="log in by ssh: the login shell must run `sh`, and print nothing by itself",
         )
-    return parse(result.stdout)
+    with understood("what it is", result.stdout):
+        return parse(result.stdout)
 
 
 def parse(text: str) -> Facts:
