@@ -10,9 +10,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from functools import cache
+from typing import Any
 
 from code_modules import ROOT, Module, Scope, modules
-from code_texts import called, fields, literal, marked, texts
+from code_texts import argument, arguments, called, callers, fields, literal, marked, texts
 
 ROOTS = {
     "MlopsError",
@@ -99,8 +100,26 @@ def _error(module: Module, call: ast.Call) -> Iterator[Said]:
     keywords = {keyword.arg: keyword.value for keyword in call.keywords}
     words = [a for a in call.args if not isinstance(getattr(a, "value", ""), int)]
     fix = keywords.get("fix", words[1] if called(call) == "Flaw" else None)
+    message = words[0] if words else keywords.get("message")
+    pairs = list(_handed(scope, message, fix)) or [(module, call, message, fix)]
+    for where, node, message, fix in pairs:
+        yield from _with_fixes(where, node, message, fix)
+
+
+def _handed(scope: Scope, *names: ast.expr | None) -> Iterator[tuple[Any, ...]]:
+    """Message and fix of each call of a function that makes an error of the two."""
+    own = scope.function
+    if own and all(isinstance(one, ast.Name) and one.id in arguments(own) for one in names):
+        for module, call in callers(own, scope.module):
+            yield module, call, *(argument(call, one.id, own) for one in names)
+
+
+def _with_fixes(
+    module: Module, call: ast.Call, message: ast.expr | None, fix: ast.expr | None
+) -> Iterator[Said]:
+    scope = Scope(module, module.around(call))
     fixes = tuple(text for text in texts(fix, scope) if text) if fix is not None else ()
-    for text in texts(words[0] if words else keywords.get("message"), scope):
+    for text in texts(message, scope):
         yield Said(fields(text), fixes, _place(module, call), call.lineno)
 
 

@@ -26,9 +26,10 @@ def problem(url: str) -> str:
         return "its port is not valid; ports are from 1 to 65535"
     if "@" in parts.netloc:
         return "a login is part of the address, which is shown and logged"
-    if why := names.problem(host) if host else "it names no host":
-        return f"{host}: {why}" if host else f"{why}; {SUCH}"
-    return ""
+    if not host:
+        return f"it names no host; {SUCH}"
+    why = names.problem(host)
+    return f"{host}: {why}" if why else ""
 
 
 def user(name: str) -> str:
@@ -54,7 +55,7 @@ def direct(host: str) -> str:
             ipaddress.ip_network(host, strict=False)
         except ValueError:
             return (
-                "it is not a network; one is such as 10.0.0.0/8, and a host has no scheme or path"
+                "it is not a network; one is such as 192.0.2.0/24, and a host has no scheme or path"
             )
         return ""
     why = names.problem(host.removeprefix("."))

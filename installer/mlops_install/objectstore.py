@@ -18,7 +18,7 @@ def problem(path: str) -> str:
         return f"{found[2]!r} is not a bucket: 3 to 63 small letters, digits, hyphens and dots"
     for part in found[3].split("/")[1:]:
         if not PART.fullmatch(part):
-            return f"{part!r} is no folder: letters, digits, dots, _ and -"
+            return f"{part!r} is not a folder's name: letters, digits, dots, _ and -"
     return f"it has more than {LONGEST} bytes" if len(path) > LONGEST else ""
 
 

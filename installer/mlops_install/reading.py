@@ -23,23 +23,26 @@ def is_file(path: Path | str) -> bool:
     return os.path.isfile(path)
 
 
-def text(path: Path | str, what: str = "", keys: Sequence[str] = ()) -> str:
-    """The text of a file, without a byte order mark. Raises `ConfigError`."""
+def text(path: Path | str, what: str = "", keys: Sequence[str] = (), helps: str = "") -> str:
+    """The text of a file, without a byte order mark. Raises `ConfigError`.
+
+    `helps` is what to do where it is more than a path that is wrong.
+    """
     place = at_home(path, what, keys)
     try:
         with place.open("rb") as file:
             data = file.read(MOST + 1)
     except OSError as error:
-        raise _refused(what, keys, f"cannot read {path}: {error.strerror}") from error
+        raise _refused(what, keys, f"cannot read {path}: {error.strerror}", helps) from error
     if len(data) > MOST:
-        raise _refused(what, keys, f"{path} has more than {MOST >> 20} MiB")
+        raise _refused(what, keys, f"{path} has more than {MOST >> 20} MiB", helps)
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         why = f"{path} is not UTF-8: {error}"
-        raise ConfigError(why, fix="save it as UTF-8", keys=keys) from error
+        raise ConfigError(why, fix=helps or "save it as UTF-8", keys=keys) from error
 
 
-def _refused(what: str, keys: Sequence[str], why: str) -> ConfigError:
+def _refused(what: str, keys: Sequence[str], why: str, helps: str = "") -> ConfigError:
     setting = f"the path in {dotted(keys)}" if keys else what or "the path"
-    return ConfigError(why, fix=f"correct {setting}, or the rights of the file", keys=keys)
+    return ConfigError(why, fix=helps or f"correct {setting}, or the rights of the file", keys=keys)

@@ -102,7 +102,9 @@ def proven(path: Path) -> str:
 
 def _secret(wish: Wish, kind: str, local: bool, given: Given) -> str:
     if wish.identity is not None:
-        return reading.text(wish.identity, "--identity")
+        return reading.text(
+            wish.identity, helps="set --identity to the text file that `age-keygen` made"
+        )
     if kind == "age":
         raise ConfigError("the backup is encrypted for an age key", fix="give --identity FILE")
     if kind != "gpg" or not local:  # the server knows the passphrase of its own

@@ -43,7 +43,9 @@ def _source(reference: SecretRef) -> str:
 
 def _read(reference: SecretRef, keys: Sequence[str]) -> str:
     if reference.env is None:
-        return reading.text(str(reference.file), keys=keys).strip()
+        return reading.text(
+            str(reference.file), keys=keys, helps=f"write the secret into {reference.file}"
+        ).strip()
     if reference.env not in os.environ:
         raise ConfigError(
             f"the environment variable {reference.env} is not set",

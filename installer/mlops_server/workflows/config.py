@@ -64,8 +64,8 @@ def read(path: Path, protocols: tuple[str, ...]) -> Config:
     config = Config(**found)
     if config.repository and (problem := refused(config.repository, protocols)):
         raise EnvError(f"{path}: repository: {problem}", fix=FIX)
-    if problem := no_ref(config.ref):
-        raise EnvError(f"{path}: ref: {config.ref!r}: {problem}", fix=FIX)
+    if why := no_ref(config.ref):
+        raise EnvError(f"{path}: ref: {config.ref!r}: {why}", fix=FIX)
     return config
 
 
