@@ -8,6 +8,7 @@ from mlops_install.context import Context
 from mlops_install.engine import STATE
 from mlops_install.host import HEADER
 from mlops_install.resource import AnyResource, differences
+from mlops_install.resources.journal import Journal
 from mlops_install.resources.packages import Packages
 from mlops_install.roles import stages
 
@@ -25,9 +26,10 @@ def script(context: Context) -> str:
 
 
 def _resources(context: Context) -> Iterator[AnyResource]:
-    # A server that counts as ours already gets no dump.
+    # A server that counts as ours already gets no dump; a journal is what an uninstall needs.
     context = replace(context, facts=replace(context.facts, installed="mlops-install"))
-    found = [r for stage in stages(context) for lane in stage.lanes for r in lane.resources]
+    lanes = [lane for stage in stages(context) for lane in stage.lanes]
+    found = [r for lane in lanes for r in lane.resources if not isinstance(r, Journal)]
     first, *others = [r for r in found if isinstance(r, Packages)]
     names = (name for packages in (first, *others) for name in packages.names)
     together = replace(first, names=tuple(sorted(names)))
