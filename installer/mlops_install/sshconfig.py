@@ -131,7 +131,7 @@ def way(wanted: Target, said: dict[str, list[str]]) -> Way:
 
 def _port(wanted: Target, text: str) -> int:
     if not (re.fullmatch("[0-9]{1,5}", text) and 0 < int(text) < 65536):
-        raise HostError(f"the ssh config gives {wanted.host} the port {text!r}, which is none",
+        raise HostError(f"the ssh config gives {wanted.host} the port {text!r}: it is not one",
                         fix="correct its line Port")  # fmt: skip
     return int(text)
 
