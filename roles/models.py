@@ -12,7 +12,7 @@ from mlops_install.context import Context
 from mlops_install.digest import short
 from mlops_install.render import render
 from mlops_install.resource import AnyResource
-from mlops_install.resources.environment import ENVS, LOCKS, PROGRAM, Environment
+from mlops_install.resources.environment import ENVS, LOCKS, PROGRAM, Environment, LongNames
 from mlops_install.resources.file import Directory, File, Link
 from mlops_install.resources.systemd import UnitFile
 from mlops_install.resources.tree import Content, Files, Tree, tree_digest
@@ -48,6 +48,7 @@ def tools(context: Context) -> Iterator[AnyResource]:
         yield UnitFile(f"/etc/systemd/system/mlops-model@.{kind}", text)
     for path in (ENVS, LOCKS, "/var/cache/mlops", "/var/cache/mlops/conda"):
         yield Directory(path, whole=True)
+    yield LongNames()
 
 
 def environments(context: Context) -> Iterator[Iterable[AnyResource]]:

@@ -219,7 +219,7 @@ def checked(check: Check) -> None:
 
 def show_checks(checks: Sequence[Check], console: "Console") -> None:
     """The checks as a table, then the reasons of those that failed."""
-    rows = [(c.outcome, c.role, c.name, f"{c.seconds:.1f}s") for c in checks]
+    rows = [(c.outcome, c.role, _words(c), f"{c.seconds:.1f}s") for c in checks]
     table(("", "role", "check", "time"), rows, console)
     bad = [check for check in checks if check.outcome == "FAILED"]
     for check in bad:
@@ -228,6 +228,11 @@ def show_checks(checks: Sequence[Check], console: "Console") -> None:
     word = f"{len(bad)} of {len(checks)} checks failed" if bad else f"all {len(checks)} checks ok"
     word = f"{len(checks) - skipped} checks ok, {skipped} skipped" if skipped and not bad else word
     people().print(styled(word, "bold red" if bad else "bold green"))
+
+
+def _words(check: Check) -> str:
+    why = f" ({check.reason})" if check.outcome == "skipped" and check.reason else ""
+    return check.name + why
 
 
 def ask(question: str) -> bool:

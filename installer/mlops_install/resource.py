@@ -12,7 +12,7 @@ from typing import Any, Generic, TypeVar
 
 from mlops_install.answer import ABSENT as ABSENT
 from mlops_install.entries import At
-from mlops_install.shell import here, sh
+from mlops_install.shell import here, in_place, sh
 from mlops_install.sql import Query
 from mlops_install.units import Units
 
@@ -39,7 +39,8 @@ class Run:
 
 @dataclass(frozen=True)
 class Put:
-    """Write a file in one rename, so that a reader sees the old one or the new one."""
+    """Write a file in one rename: a reader, or who comes after a power cut, sees the old one or
+    the new one."""
 
     path: str
     content: bytes
@@ -59,7 +60,7 @@ class Put:
             f"(umask 077; {sh('rm', '-f', new)}; cat > {sh(new)}) < <({here(self.content)})\n"
             f"{sh('chown', f'{self.owner}:{self.group}', new)}\n"
             f"{sh('chmod', f'{self.mode:04o}', new)}\n"
-            f"{sh('mv', '-fT', new, self.path)}"
+            f"{in_place(new, self.path)}"
         )
 
 

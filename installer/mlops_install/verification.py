@@ -104,7 +104,7 @@ def _check(report: pytest.TestReport) -> Check:
 
 def _reason(report: pytest.TestReport) -> str:
     if report.skipped and isinstance(report.longrepr, tuple):
-        return str(report.longrepr[2])
+        return str(report.longrepr[2]).removeprefix("Skipped: ")
     crash = getattr(report.longrepr, "reprcrash", None)
     message = str(getattr(crash, "message", "")) if report.failed else ""
     return message.removeprefix("AssertionError: ").split("\n")[0]

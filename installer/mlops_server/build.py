@@ -25,7 +25,7 @@ def build(layout: Layout, name: str, lock: str, person: Person, say: Say) -> Non
     model = find(layout, name) if MODEL_NAME.fullmatch(name) else _refuse(name)
     if not LOCK_HASH.fullmatch(lock):
         raise EnvError(
-            f"{lock} is not a lock hash", fix="give the 12 hex digits that `mlops env list` shows"
+            f"{lock} is not a lock hash", fix="give the hex digits that `mlops env list` shows"
         )
     os.umask(0o022)
     with model.held(wait=False) as mine:

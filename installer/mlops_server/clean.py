@@ -9,7 +9,7 @@ from pathlib import Path
 
 from mlops_server import inuse
 from mlops_server.condapart import Say
-from mlops_server.layout import Layout, lock_hash
+from mlops_server.layout import SHORT, Layout, lock_hash
 from mlops_server.store import RUBBISH, Model, held, models
 
 Used = Callable[[], set[str]]
@@ -33,8 +33,9 @@ def clean(layout: Layout, keep: int, say: Say) -> None:
 
 def needed(model: Model, keep: int) -> set[str]:
     """The lock hashes to keep because they are, or lately were, current."""
-    current, links = model.current(), model.links()
-    others = [lock for lock in model.history() if lock != current and lock in links]
+    current, links = model.current() or "", {lock[:SHORT] for lock in model.links()}
+    before = dict.fromkeys(lock[:SHORT] for lock in model.history())
+    others = [lock for lock in before if lock != current[:SHORT] and lock in links]
     return {*others[:keep], *([current] if current else [])}
 
 
@@ -48,7 +49,10 @@ def release_locks(layout: Layout) -> dict[str, set[str]]:
 
 def _clean_model(model: Model, wanted: set[str], used: Used, say: Say) -> None:
     entries = {path.name for path in model.locks.glob("[0-9a-f]*")}
-    for lock in sorted((entries | set(model.links())) - wanted):
+    kept = {lock[:SHORT] for lock in wanted}
+    for lock in sorted(entries | set(model.links())):
+        if lock[:SHORT] in kept:
+            continue
         if _remove_environment(model, lock, used):
             say(f"{model.name}: {lock} removed")
         else:

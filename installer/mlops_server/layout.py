@@ -15,9 +15,13 @@ CUDA = re.compile(r"[1-9][0-9]?\.[0-9]{1,2}")
 MODEL_NAME = re.compile(r"(?!(?:builds|current)$)[a-z][a-z0-9_-]{0,62}")
 
 
+DIGITS, SHORT = 32, 12
+"""Hex digits of a lock's name, and what earlier versions gave it: environments may have both."""
+
+
 def lock_hash(data: bytes) -> str:
-    """How a lock is called: the first 12 hex digits of the SHA-256 of conda-lock.yml."""
-    return hashlib.sha256(data).hexdigest()[:12]
+    """How a lock is called: the first digits of the SHA-256 of conda-lock.yml."""
+    return hashlib.sha256(data).hexdigest()[:DIGITS]
 
 
 @dataclass(frozen=True)

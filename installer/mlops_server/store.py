@@ -11,9 +11,9 @@ from pathlib import Path
 
 from mlops_server.disk import point
 from mlops_server.errors import EnvError
-from mlops_server.layout import MODEL_NAME, Layout, lock_hash
+from mlops_server.layout import DIGITS, MODEL_NAME, SHORT, Layout, lock_hash
 
-LOCK_HASH = re.compile(r"[0-9a-f]{12}")
+LOCK_HASH = re.compile(rf"[0-9a-f]{{{DIGITS}}}|[0-9a-f]{{{SHORT}}}")
 RUBBISH = ".rubbish-"
 """How the name of something begins that was put out of the way and is being deleted."""
 
@@ -55,9 +55,14 @@ class Model:
         return sorted(e.name for e in found if LOCK_HASH.fullmatch(e.name) and e.is_symlink())
 
     def known(self) -> list[str]:
-        """The lock hashes that should be there: those with a link, and the current one."""
+        """The lock hashes that should be there: those with a link, and the current one.
+
+        An environment that has a short name as well is told once.
+        """
         current = self.current()
-        return sorted({*self.links(), *([current] if current else [])})
+        found = {*self.links(), *([current] if current else [])}
+        long = {lock[:SHORT] for lock in found if len(lock) > SHORT}
+        return sorted(lock for lock in found if lock not in long)
 
     def folders(self) -> list[Path]:
         """Every build folder by its real path; not the ones that are being deleted."""

@@ -109,6 +109,40 @@ with DAG("beat", schedule=timedelta(seconds=15), start_date=datetime(2026, 1, 1)
 """
 
 
+PLAIN = """\
+import multiprocessing
+from pathlib import Path
+
+from airflow.sdk import DAG, task
+
+
+def double(number):
+    return 2 * number
+
+
+def called(context):
+    Path("/srv/mlops/data/called").write_text(context["run_id"])
+
+
+@task(retries=0)
+def spawns():
+    found = []
+    for how in ("spawn", "forkserver"):
+        with multiprocessing.get_context(how).Pool(1) as pool:
+            found += pool.map_async(double, [1, 2]).get(timeout=60)
+    return found
+
+
+@task(retries=0)
+def fails(found):
+    raise ValueError(found)
+
+
+with DAG("plain", on_failure_callback=called):
+    fails(spawns())
+"""
+
+
 @contextmanager
 def pushed(server: Server, files: dict[str, str], change: str = "") -> Iterator[None]:
     """A commit that is taken back afterwards, by force."""
@@ -203,10 +237,10 @@ def test_a_bad_commit_turns_the_run_red(puller: Server) -> None:
 @pytest.fixture(scope="module")
 def steady(puller: Server) -> str:
     """A run whose first task goes on until it is told, beside a DAG that runs every 15 seconds."""
-    gitserver.push(puller, {"dags/live.py": LIVE.format(version=1)})
+    gitserver.push(puller, {"dags/live.py": LIVE.format(version=1), "dags/plain.py": PLAIN})
     assert puller.try_ssh("mlops workflows sync").returncode == 0
-    known = f"{shared.RUNNABLE} dag_id in ('steady', 'beat') and not is_stale"
-    wait_for(lambda: puller.sql(known) == "2", "the live DAGs", 60)
+    known = f"{shared.RUNNABLE} dag_id in ('steady', 'beat', 'plain') and not is_stale"
+    wait_for(lambda: puller.sql(known) == "3", "the live DAGs", 60)
     body = {"logical_date": None}
     name = puller.api("POST", "/api/v2/dags/steady/dagRuns", body)["dag_run_id"]
     at_work = "select 1 from task_instance where dag_id = 'steady' and state = 'running'"
@@ -251,6 +285,21 @@ def test_live_workflows_kept_running_all_the_while(puller: Server, steady: str) 
     ).split("|")
     print(f"{runs} runs, {longest} s between two of them at most")
     assert float(longest) < 60
+
+
+def test_a_plain_task_spawns_processes_and_a_callback_leaves_the_parsing_alone(
+    puller: Server, steady: str
+) -> None:
+    body = {"logical_date": None}
+    name = puller.api("POST", "/api/v2/dags/plain/dagRuns", body)["dag_run_id"]
+    called = "cat /srv/mlops/data/called || true"
+    wait_for(lambda: puller.ssh(called) == name, "the callback of the failed run", 120)
+    assert results(puller, "plain", name, "spawns") == [2, 4, 2, 4]
+    look = "cd /; runuser -u postgres -- psql -XqAt -d airflow -c " + shlex.quote(
+        "select last_parsed_time from dag where dag_id = 'plain'"
+    )
+    seen = puller.ssh(f"for second in $(seq 20); do {look}; sleep 1; done").split("\n")
+    assert len(set(seen)) <= 2, "parsed every 30 s, as any file"
 
 
 VANISH = """\

@@ -1,6 +1,7 @@
 """Workflows: the release in force is whole, and tasks cannot change it."""
 
 import pytest
+from mlops_server.layout import DIGITS
 
 CURRENT = "/srv/mlops/workflows/current"
 
@@ -23,5 +24,5 @@ def test_its_environments_exist(host):
         pytest.skip("no models yet")
     for line in locks.splitlines():
         digest, path = line.split()
-        folder = f"/opt/mlops/envs/{path.split('/')[1]}/{digest[:12]}"
+        folder = f"/opt/mlops/envs/{path.split('/')[1]}/{digest[:DIGITS]}"
         assert host.file(folder).exists, f"{path} has no environment: {folder} is missing"

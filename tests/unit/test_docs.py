@@ -103,7 +103,7 @@ def resources():
 def plain(name: str) -> str:
     """A path or unit as the page writes it, without digests and versions."""
     name = re.sub(r"(lib/python|releases)/[0-9a-f]{12}$", r"\1/<digest>", name)
-    name = re.sub(r"(?<=/)[0-9a-f]{12}(?=$|/)", "<lock>", name)
+    name = re.sub(r"(?<=/)(?:[0-9a-f]{12}|[0-9a-f]{32})(?=$|/)", "<lock>", name)
     name = name.replace("/envs/churn/", "/envs/<model>/")
     name = re.sub(r"lib/python3\.\d+/", "lib/<python>/", name)
     name = re.sub(r"(?<=postgresql[/@-])1[567]", "<version>", name)

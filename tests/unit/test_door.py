@@ -22,17 +22,17 @@ SERVED = [
     "workflows activate",
     "workflows clean",
     "workflows status",
-    "env build churn 0123456789ab",
+    "env build churn 0123456789abcdef0123456789abcdef",
 ]
 DEPLOY = ["service", "deploy", "churn", "--model", "churn", "--folder", "/srv/mlops/data/m/1"]
 NOT_SERVED = [
     "workflows rollback",
     "workflows check --json",
     "workflows fetch --json --again",
-    "env build churn 0123456789ab extra",
-    "env build ../x 0123456789ab",
-    "env build churn 0123456789AB",
-    "env build churn 0123456789ab\n",
+    "env build churn 0123456789abcdef0123456789abcdef extra",
+    "env build ../x 0123456789abcdef0123456789abcdef",
+    "env build churn 0123456789abcdef0123456789abcdeF",
+    "env build churn 0123456789abcdef0123456789abcdef\n",
     "env run churn -- sh",
     "door",
     "",
@@ -151,7 +151,7 @@ def _leave(path: Path, words: list[str], until: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "finishes"),
     [(["workflows", "fetch"], False), (["workflows", "check"], False),
-     (["env", "build", "churn", "0123456789ab"], False),
+     (["env", "build", "churn", "0123456789abcdef" * 2], False),
      (["workflows", "activate"], True), (["workflows", "clean"], True), (DEPLOY, True)],
 )  # fmt: skip
 def test_when_the_client_goes_away(tmp_path, monkeypatch, words, finishes) -> None:

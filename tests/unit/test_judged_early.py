@@ -3,11 +3,13 @@
 import re
 import shutil
 import subprocess
+from types import SimpleNamespace
 
 import pytest
 from machine import need
 from mlops_install import calendars, config, context, facts, preflight, questions, timezones
 from mlops_install.errors import ConfigError, PreflightError
+from mlops_install.infra_tests import test_postgres as checks
 from mlops_install.resource import differences
 from mlops_install.resources.systemd import Services
 from mlops_install.roles import stages
@@ -303,6 +305,26 @@ def test_a_cluster_of_others_keeps_its_tcp():
     assert "listen_addresses = ''" in content(path)
     assert "listen_addresses" not in content(path, **{"theirs_15/main": "yes"})
     assert "listen_addresses = ''" in content(path, **{"theirs_13/main": "yes"})
+
+
+@pytest.mark.parametrize(
+    ("check", "good", "bad", "said"),
+    [
+        (checks.test_pages_have_checksums, "on", "off", "pages have no checksums"),
+        (checks.test_there_is_no_tcp, "", "localhost", "it listens on localhost"),
+    ],
+)
+def test_what_a_cluster_of_others_cannot_have_is_a_note(check, good, bad, said):
+    def answers(text):
+        return SimpleNamespace(run=lambda *_: SimpleNamespace(rc=0, stdout=f"{text}\n"))
+
+    ours, theirs = (SimpleNamespace(facts=found(**more)) for more in ({}, {"theirs_15/main": "y"}))
+    check(answers(good), ours)
+    check(answers(good), theirs)
+    with pytest.raises(AssertionError, match=said):
+        check(answers(bad), ours)
+    with pytest.raises(pytest.skip.Exception, match=f"{said}, and this cluster was there before"):
+        check(answers(bad), theirs)
 
 
 # --- the script that asks -----------------------------------------------------------------

@@ -82,7 +82,7 @@ def test_a_model_is_read(tmp_path):
     assert found[0].options.gpu
     assert found[0].options_text == b"gpu = true\n"
     assert found[0].lock == (tmp_path / "models/churn/conda-lock.yml").read_bytes()
-    assert len(found[0].lock_hash) == 12
+    assert len(found[0].lock_hash) == 32
 
 
 def test_a_project_without_models_has_none(tmp_path):

@@ -10,6 +10,7 @@ import threading
 from pathlib import Path
 
 import pytest
+from mlops_install.resources.environment import LongNames
 from mlops_server import activation, check, inuse, listing, lockfile
 from mlops_server.cli import main
 from mlops_server.condapart import explain, size
@@ -20,7 +21,7 @@ from mlops_server.smoke import asked_modules
 from mlops_server.store import Model
 from mlops_server.workflows.activation import copy_locks
 
-A, B, C, D = (letter * 12 for letter in "abcd")
+A, B, C, D = (letter * 32 for letter in "abcd")
 HERE = lockfile.subdir()
 
 
@@ -220,6 +221,33 @@ def test_what_a_release_names_is_kept(churn):
     named.write_bytes(text)
     main(["env", "clean", "--keep", "0"], churn.layout, None)
     assert churn.links() == [lock]
+
+
+def test_environments_of_earlier_versions_get_names_of_today_as_well(churn):
+    texts = {lock_hash(text): text for text in (b"the lock before", b"a lock")}
+    before, now = texts
+    for lock, text in texts.items():
+        prefix = fake(churn, lock[:12])
+        (prefix / ".mlops/conda-lock.yml").write_bytes(text)
+        churn.activate(lock[:12])
+    names = LongNames(str(churn.layout.envs))
+
+    def shell(script):
+        return subprocess.run(["bash", "-ec", script], capture_output=True, text=True, check=True)
+
+    short = {f"churn/{lock[:12]}" for lock in texts}
+    assert {*names.parse(shell(names.probe()).stdout).short} == short
+    shell("\n".join(step.shell() for step in names.change(None)))
+    assert names.parse(shell(names.probe()).stdout) == names.desired
+    for lock in texts:
+        assert churn.prefix(lock) == churn.prefix(lock[:12]) is not None
+    assert churn.current() == now
+    assert churn.known() == sorted(texts)
+    main(["env", "clean", "--keep", "1"], churn.layout, None)
+    assert churn.links() == sorted([*texts, before[:12], now[:12]])
+    main(["env", "clean", "--keep", "0"], churn.layout, None)
+    assert churn.links() == [now[:12], now]
+    assert [path.name for path in churn.folders()] == [f"{now[:12]}.1"]
 
 
 def test_what_somebody_holds_or_runs_is_kept(churn, capsys):

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from mlops_server.cli import main
 from mlops_server.disk import point
-from mlops_server.layout import METADATA, lock_hash
+from mlops_server.layout import DIGITS, METADATA, lock_hash
 from mlops_server.store import held
 from mlops_server.workflows import activation, gate, state
 from upstream import Server, Upstream, model
@@ -207,7 +207,7 @@ def test_clean_keeps_what_may_still_be_needed(server, repo):
     server("clean")
     left = {path.name for path in server.layout.releases.iterdir()}
     assert left == {c[:12] for c in (*commits[3:], candidate)}
-    assert len(list((server.layout.envs / "churn").glob("?" * 12))) == 3
+    assert len(list((server.layout.envs / "churn").glob("?" * DIGITS))) == 3
     server("rollback", commits[3][:8])
     server.configure(keep=0)
     server("clean")

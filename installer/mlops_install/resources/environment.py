@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from mlops_server.layout import DIGITS, SHORT
 from mlops_server.listing import COMMAND
 
 from mlops_install.resource import ABSENT, Put, Resource, Run, Step
@@ -64,6 +65,57 @@ class Environment(Resource[EnvironmentState]):
         for name, content in self.sources:
             yield Put(f"{folder}/{name}", content)
         yield Run(sh(PROGRAM, "env", "build", self.model, self.lock_hash))
+
+
+@dataclass(frozen=True)
+class NamesState:
+    """Links whose name is too short: model/lock."""
+
+    short: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class LongNames(Resource[NamesState]):
+    """Environments of earlier versions get names as long as those of today, beside their own.
+
+    Whatever began with the old code, or came from a backup of its day, still finds the old names.
+    """
+
+    folder: str = ENVS
+
+    @property
+    def name(self) -> str:
+        return "names of environments"
+
+    @property
+    def desired(self) -> NamesState:
+        return NamesState(())
+
+    def probe(self) -> str:
+        return self._each('[ "$(readlink "$new")" = "$(readlink "$old")" ] || echo "$old"')
+
+    def parse(self, answer: str) -> NamesState:
+        return NamesState(tuple(answer.split()))
+
+    def change(self, current: NamesState | None) -> Iterator[Step]:
+        link = 'ln -sfn "$(readlink "$old")" "$new.mlops-new"; mv -fT "$new.mlops-new" "$new"'
+        point = 'ln -sfn "${new##*/}" "$now.mlops-new"; mv -fT "$now.mlops-new" "$now"'
+        yield Run(
+            self._each(
+                f'{link}\nnow=${{old%/*}}/current\n[ "$(readlink "$now")" != "${{old##*/}}" ] ||'
+                f" {{ {point}; }}"
+            ),
+            title=f"longer names for the links in {self.folder}",
+        )
+
+    def _each(self, action: str) -> str:
+        lock = '"$old/.mlops/conda-lock.yml"'
+        return (
+            f"cd {sh(self.folder)} 2>/dev/null || exit {ABSENT}\n"
+            f'for old in */{"?" * SHORT}; do\n[ -L "$old" ] && [ -f {lock} ] || continue\n'
+            f"new=${{old%/*}}/$(sha256sum < {lock} | head -c {DIGITS})\n"
+            f"{action}\ndone"
+        )
 
 
 @dataclass(frozen=True)

@@ -19,12 +19,12 @@ import time
 from contextlib import suppress
 from typing import IO
 
-from mlops_server.layout import Layout
+from mlops_server.layout import DIGITS, Layout
 
 SERVED = (
     re.compile(r"workflows (?:fetch|models|status)(?: --json)?"),
     re.compile(r"workflows (?:check|activate|clean)"),
-    re.compile(r"env build [a-z][a-z0-9_-]{0,99} [0-9a-f]{12}"),
+    re.compile(rf"env build [a-z][a-z0-9_-]{{0,99}} [0-9a-f]{{{DIGITS}}}"),
     re.compile(
         r"service deploy [a-z][a-z0-9_-]{0,39} --model [a-z][a-z0-9_-]{0,99}"
         r" --folder /srv/mlops/data/[A-Za-z0-9_.=+@:/-]{1,300}(?: --release [0-9a-f]{12})?"
