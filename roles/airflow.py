@@ -32,7 +32,8 @@ NOT_READ = {  # settings in airflow.cfg that a service does not read; it reads a
 # And what a unit names: behind all else, so that nothing of Airflow's is hidden by a namesake.
 PTH = (
     f"import os, sys; sys.path.append(os.path.realpath('{CODE}/current'));"
-    " sys.path.extend(filter(None, [os.environ.get('MLOPS_MODULES')]))\n"
+    " sys.path.extend(filter(None, [os.environ.get('MLOPS_MODULES')]));"
+    " from mlops_airflow.proxies import spare; spare(os.environ)\n"
 )
 
 
@@ -91,6 +92,9 @@ def configuration(context: Context) -> Iterator[AnyResource]:
     yield File("/etc/mlops/airflow.cfg", _cfg(context), 0o640, group="airflow")
     yield from _helpers()
     yield from _units(context)
+    for path in ("/etc/needrestart", "/etc/needrestart/conf.d"):
+        yield Directory(path)
+    yield File("/etc/needrestart/conf.d/mlops.conf", render("airflow/needrestart.conf"))
 
 
 def contents(context: Context) -> Iterator[AnyResource]:
@@ -165,6 +169,7 @@ def _helpers() -> Iterator[AnyResource]:
         ("/opt/mlops/bin/mark-scheduler-dead", "mark-scheduler-dead", 0o755),
         ("/opt/mlops/bin/watchdog", "watchdog.sh", 0o755),
         ("/opt/mlops/bin/lost-runs.sql", "lost-runs.sql", 0o644),
+        ("/opt/mlops/bin/old-runs.sql", "old-runs.sql", 0o644),
         (READY, "api-server-ready.sh", 0o755),
         ("/opt/mlops/lib/airflow_config/mlops_instance.py", "mlops_instance.py", 0o644),
         ("/opt/mlops/lib/setup_airflow.py", "setup_airflow.py", 0o644),

@@ -39,7 +39,9 @@ def packages(context: Context) -> tuple[str, ...]:
     time = () if context.facts.time_daemon else ("systemd-timesyncd",)
     locales = () if context.config.base.locale.startswith("C.") else ("locales",)
     old = ("tzdata-legacy",) if context.facts.answers.get("zone") == "no" else ()
-    return (*FIRST, "curl", "git", "iproute2", "procps", "tzdata", *time, *locales, *old)
+    # Without logrotate, of which nginx does not even ask, its logs and PostgreSQL's grow for ever.
+    common = ("curl", "git", "iproute2", "logrotate", "procps", "tzdata")
+    return (*FIRST, *common, *time, *locales, *old)
 
 
 def system(context: Context) -> Iterator[AnyResource]:
@@ -127,7 +129,18 @@ def _apt_conf(context: Context) -> str:
     base = context.config.base
     proxy = base.http_proxy or ""
     login = with_login(proxy, base.http_proxy_user, context.given.proxy_password)
-    return render("base/80mlops", proxy=login, direct=base.no_proxy)
+    return render("base/80mlops", proxy=login, direct=_direct(context))
+
+
+def _direct(context: Context) -> list[str]:
+    """Hosts that apt reaches without the proxy: it takes whole names only, and no domains."""
+    base = context.config.base
+    domains = [name.lstrip("*").lstrip(".") for name in base.no_proxy]
+    mirrors = [
+        urlsplit(url).hostname or "" for url in (base.apt_mirror, base.apt_security_mirror) if url
+    ]
+    inside = [m for m in mirrors if any(m.endswith(f".{domain}") for domain in domains)]
+    return list(dict.fromkeys([*domains, *inside]))
 
 
 def _sources(context: Context) -> str:

@@ -38,12 +38,14 @@ CLEAN = {
 class Upstream:
     """A bare repository that is pulled, and a working copy beside it that pushes to it."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, names: str = "sha1") -> None:
         need("git")
+        folder.mkdir(exist_ok=True)
         self.bare, self.work = folder / "upstream.git", folder / "work"
-        self.git("init", "-q", "--bare", "-b", "main", str(self.bare), where=folder)
+        init = ["init", "-q", f"--object-format={names}", "-b", "main"]
+        self.git(*init, "--bare", str(self.bare), where=folder)
         self.git("config", "receive.denyDeleteCurrent", "ignore", where=self.bare)
-        self.git("init", "-q", "-b", "main", str(self.work), where=folder)
+        self.git(*init, str(self.work), where=folder)
         self.git("remote", "add", "origin", str(self.bare))
 
     def git(self, *words: str, where: Path | None = None, data: bytes = b"") -> str:

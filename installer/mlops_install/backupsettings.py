@@ -24,8 +24,9 @@ class Backup(Section):
 
     every: Event = Field(
         "daily",
-        description='When: a calendar event as in systemd.time(7), or "never". Daily means 02:30'
-        " in the server's time; up to half an hour is added by chance.",
+        description='When: a calendar event as in systemd.time(7), or "never". Daily means 04:30'
+        " in the server's time; up to half an hour is added by chance. On the day in spring on"
+        " which the clock jumps over the hour of an event, systemd leaves the event out.",
         examples=["Mon..Fri 22:00"],
     )
     keep: int = Field(

@@ -40,6 +40,25 @@ ports=$(ss -Hltnp 2>/dev/null)
 while read -r _ _ _ address _ users; do
   users=${users#*'(("'}; [ -z "$users" ] || say "port_${address##*:}" "${users%%'"'*}"
 done <<< "$ports"
+while IFS=: read -r name _ _ _ _ _ shell; do
+  [ "$name" != airflow ] || say airflow_shell "$shell"
+done < /etc/passwd
+while read -r _ place _ options _; do
+  case "$place $options" in "/proc "*hidepid=*)
+    options=${options#*hidepid=}; say hidepid "${options%%,*}" ;; esac
+done < /proc/mounts
+conf=/etc/nginx/nginx.conf
+if [ -e $conf ]; then
+  sites=0
+  while read -r line; do
+    line=${line%%#*}
+    case $line in *include*sites-enabled/*) sites=1 ;; esac
+    [[ ! $line =~ ^user[[:space:]]+([^\;[:space:]]+) ]] || say nginx_user "${BASH_REMATCH[1]}"
+  done < $conf
+  say nginx_sites $sites
+elif grep -rqsE '^[^#]*nginx\.org/' /etc/apt/sources.list /etc/apt/sources.list.d; then
+  say nginx_sites 0
+fi
 # A kernel without IPv6 has no such socket, or none that can be bound.
 case $ports in
   *' [::]:'*) say ipv6 yes ;;
@@ -129,6 +148,14 @@ class Facts:
     upgrade: bool = False
     """Whether an upgrade is open: somebody is at it, or the server goes back."""
     ipv6: bool = True
+    hidepid: str = ""
+    """How /proc hides processes of others; empty when it does not."""
+    nginx_sites: str = ""
+    """How often nginx.conf names the sites' folder, "0" also when nginx.org's is to come; empty
+    when there is no nginx."""
+    nginx_user: str = ""
+    airflow_shell: str = ""
+    """The shell of a user `airflow`; empty where there is none."""
     default_site: str = ""
     """nginx's site `default`: masked (by us), stock (it came with our nginx), or theirs and its
     text; empty where there is none."""
@@ -176,7 +203,8 @@ def gather(
         raise HostError(
             "the server did not say which system it is",
             detail=result.stderr,
-            fix="log in by ssh: the login shell must run `sh`, and print nothing by itself",
+            fix=f"try `ssh {host.address} true`: it must end with exit code 0; log in as another"
+            " user, or set a new password, where that is what it asks for",
         )
     with understood("what it is", result.stdout):
         return parse(result.stdout)
@@ -207,6 +235,10 @@ def parse(text: str) -> Facts:
         airflow=found.get("airflow", ""),
         upgrade="upgrade" in found,
         schema={key: value for key, value in found.items() if key.startswith("alembic_version")},
+        hidepid=found.get("hidepid", ""),
+        nginx_sites=found.get("nginx_sites", ""),
+        nginx_user=found.get("nginx_user", ""),
+        airflow_shell=found.get("airflow_shell", ""),
         ipv6=found.get("ipv6") != "no",
         default_site=found.get("default_site", ""),
         theirs=frozenset(_of(found, "theirs_")),

@@ -7,22 +7,30 @@ command line; what follows on stdin is for the script. Every `open` is one round
 import contextlib
 import getpass
 import os
+import re
 import secrets
 import socket
 import subprocess
+import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
-from mlops_install.errors import ConnectionLost, HostError
+from mlops_install.errors import ConnectionLost, HostError, MlopsError
 from mlops_install.lastresort import SECRETS
 from mlops_install.session import AGAIN, Result, Session
 from mlops_install.shell import sh
 
+# What the server's /etc/environment or a user's profile sets is not meant for us: PGHOST would lead
+# our SQL to another server, TMPDIR or PYTHONHOME to nowhere. The way out through a proxy is. apt's
+# hook of needrestart restarts nothing of ours, and asks nobody.
 HEADER = (
-    "export LC_ALL=C.UTF-8 LANGUAGE= DEBIAN_FRONTEND=noninteractive HOME=/root"
+    "for v in $(compgen -e); do case $v in *_proxy|*_PROXY) ;; *) unset -v $v;; esac; done"
+    " 2>/dev/null\n"
+    "export LC_ALL=C.UTF-8 LANGUAGE= DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1"
+    " USER=root LOGNAME=root HOME=/root"
     " PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\n"
     "umask 022; cd /\n"
 )
@@ -67,8 +75,9 @@ class Host(ABC):
         with contextlib.closing(self.open(script)) as session:
             return session.finish()
 
-    # Root needs nothing, others sudo; a password once it is known that sudo wants one.
-    _sudo = 'test "$(id -u)" = 0 || s="sudo -n"; exec ${s-} '
+    # Root needs nothing, others sudo; a password once it is known that sudo wants one. What it
+    # says is read here, so it must not say it in the server's language.
+    _sudo = 'export LC_ALL=C; test "$(id -u)" = 0 || s="sudo -n"; exec ${s-} '
     _password: str | None = None
 
     def _root(self, text: str) -> str:
@@ -88,7 +97,7 @@ class Host(ABC):
         if _wants_password(result):
             self._password = ask_password(f"sudo password for {self.address}: ")
             SECRETS.add(self._password)
-            self._sudo = "exec sudo -k -S -p '' "
+            self._sudo = "export LC_ALL=C; exec sudo -k -S -p '' "
             result = self.run(script)
         if result.code != 0 and "sudo" in result.stderr:
             raise HostError(
@@ -202,12 +211,15 @@ class Ssh(Host):
 
         self.address = target
         self._log_in = partial(sshlogin.connect, target, ssh_config, accept_new, timeout)
-        self._connection: Any = None
+        self._session = sshlogin.session
+        self._connections: list[Any] = []
+        self._one_more = threading.Lock()
 
     def connect(self) -> None:
-        self._connection = self._log_in()
-        self.reached = self._connection.host
-        transport = self._connection.client.get_transport()
+        connection = self._log_in()
+        self._connections.append(connection)
+        self.reached = connection.host
+        transport = connection.client.get_transport()
         transport.set_keepalive(KEEPALIVE)
         # A server that was unplugged never answers: give up after a minute, not after TCP's 15.
         if isinstance(transport.sock, socket.socket) and hasattr(socket, "TCP_USER_TIMEOUT"):
@@ -215,17 +227,34 @@ class Ssh(Host):
 
     def _start(self, command: str) -> Session:
         try:
-            channel = self._connection.client.get_transport().open_session()
+            channel = self._channel()
             channel.exec_command(command)
+        except MlopsError:
+            raise
         except Exception as error:
             raise ConnectionLost(
                 f"the connection to {self.address} broke: {error}", fix=AGAIN
             ) from error
         return SshSession(channel, self.address)
 
+    def _channel(self) -> Any:
+        """A session; a server whose `MaxSessions` has no room for it is logged in to once more."""
+        with self._one_more:
+            for connection in self._connections:
+                if channel := self._session(connection):
+                    return channel
+            self.connect()
+            return self._session(self._connections[-1]) or self._refused()
+
+    def _refused(self) -> NoReturn:
+        raise HostError(
+            f"{self.address} lets {self._connections[-1].user} in and opens no session",
+            fix="set MaxSessions in the server's sshd_config to 1 or more, and reload sshd",
+        )
+
     def close(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
+        for connection in self._connections:
+            connection.close()
 
 
 def ask_password(prompt: str) -> str:
@@ -241,4 +270,5 @@ def ask_password(prompt: str) -> str:
 
 
 def _wants_password(result: Result) -> bool:
-    return result.code != 0 and "sudo: a password is required" in result.stderr
+    said = re.search("sudo: (a password|interactive authentication) is required", result.stderr)
+    return result.code != 0 and bool(said)

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from mlops_server.errors import Flaw
 
-from mlops_install import __version__, calendars, clusters
+from mlops_install import __version__, calendars, clusters, neighbours
 from mlops_install.errors import PreflightError
 from mlops_install.facts import Facts
 from mlops_install.proxysettings import Proxy
@@ -43,6 +43,7 @@ def _problems(config: Config, facts: Facts) -> Iterator[Flaw]:
     yield from _taken(config.proxy, facts)
     yield from _judged(config, facts)
     yield from clusters.problems(facts)
+    yield from neighbours.problems(facts)
     yield from _database(config, facts)
 
 

@@ -27,7 +27,11 @@ class Target:
 
 @dataclass(frozen=True)
 class Way:
-    """How to get to a server. `alias` is its name in known_hosts; `agent`: its socket or none."""
+    """How to get to a server. `alias` is its name in known_hosts; `agent`: its socket or none.
+
+    `identities` are files of keys, of which one half may be elsewhere; `certificates` files about
+    them; `only_named`: no key of the agent is offered that is not among them.
+    """
 
     target: Target
     host: str
@@ -39,6 +43,8 @@ class Way:
     jumps: tuple[Target, ...] = ()
     command: str = ""
     agent: str = ""
+    certificates: tuple[str, ...] = ()
+    only_named: bool = False
 
     @property
     def where(self) -> str:
@@ -121,11 +127,14 @@ def way(wanted: Target, said: dict[str, list[str]]) -> Way:
     jumps = one("proxyjump")
     return Way(
         wanted, host, user, port, one("hostkeyalias"),
-        tuple(path for path in map(_home, said.get("identityfile", [])) if _readable(path)),
+        tuple(path for path in map(_home, said.get("identityfile", []))
+              if _readable(path) or _readable(f"{path}.pub")),
         tuple(Path(_home(file)) for file in files),
         tuple(target(hop) for hop in jumps.split(",")) if jumps else (),
         _expanded(one("proxycommand"), wanted.host, host, user, port),
         "none" if said.get("identityagent", [""])[0] == "none" else _agent(one("identityagent")),
+        tuple(filter(_readable, map(_home, said.get("certificatefile", [])))),
+        one("identitiesonly") == "yes",
     )  # fmt: skip
 
 

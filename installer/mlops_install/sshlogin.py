@@ -15,12 +15,13 @@ from fabric import Config, Connection
 from paramiko.ssh_exception import (
     AuthenticationException,
     BadHostKeyException,
+    ChannelException,
     IncompatiblePeer,
     NoValidConnectionsError,
     SSHException,
 )
 
-from mlops_install import knownhosts, reading, sshconfig
+from mlops_install import knownhosts, reading, sshconfig, sshkeys
 from mlops_install.errors import HostError, MlopsError
 from mlops_install.knownhosts import AUTHORITY, REVOKED, Line
 from mlops_install.sshconfig import Target, Way
@@ -117,6 +118,14 @@ def connect(target: str, ssh_config: Path | None, accept_new: bool, timeout: int
     return connection
 
 
+def session(connection: Any) -> Any:
+    """A channel for a command; None where the server has as many as it allows at a time."""
+    try:
+        return connection.client.get_transport().open_session()
+    except ChannelException:
+        return None
+
+
 def _open(connection: Any, target: str) -> None:
     """Jump hosts first, so that an error names the one that it is about."""
     if isinstance(connection.gateway, Connection):
@@ -148,7 +157,7 @@ def _said(wanted: Target, config: Path | None) -> dict[str, list[str]]:
         ) from error
     known = {"userknownhostsfile": "~/.ssh/known_hosts",
              "globalknownhostsfile": "/etc/ssh/ssh_known_hosts",
-             "user": Config().user}  # fmt: skip
+             "user": Config(lazy=True).user}  # fmt: skip
     keys = [f"~/.ssh/id_{kind}" for kind in ("rsa", "ecdsa", "ed25519")]
     values = {**known, **said, "identityfile": said.get("identityfile", keys)}
     values |= {"user": wanted.user} if wanted.user else {}
@@ -174,13 +183,13 @@ def _connection(
         way.host,
         user=way.user or None,
         port=way.port,
-        config=Config(ssh_config=paramiko.SSHConfig()),
+        # Lazy: nobody's ~/.fabric.yaml is meant for us.
+        config=Config(ssh_config=paramiko.SSHConfig(), lazy=True),
         gateway=gateway or way.command or None,
         connect_timeout=timeout,
         connect_kwargs={
-            "banner_timeout": timeout, "auth_timeout": timeout, "look_for_keys": False,
-            "key_filename": list(way.identities), "allow_agent": way.agent != "none",
-            "transport_factory": judge.transport,
+            "banner_timeout": timeout, "auth_timeout": timeout,
+            "auth_strategy": sshkeys.Keys(way), "transport_factory": judge.transport,
         },
     )  # fmt: skip
     connection.client.set_missing_host_key_policy(judge)
@@ -217,11 +226,33 @@ def _explain(error: Exception, target: str, connection: Any) -> HostError:
             fix="if the server was really made anew, remove its old key with "
             f"`ssh-keygen -R {_known_name(connection)}`; if not, somebody may be in between",
         )
-    if isinstance(error, AuthenticationException) or "No authentication methods" in str(error):
+    if isinstance(error, sshkeys.TooManyKeys):
+        return HostError(
+            f"{where} refused to let {connection.user} in: {error}",
+            fix="name the right key by IdentityFile in the ssh config, with IdentitiesOnly yes",
+        )
+    if isinstance(error, AuthenticationException):
         return HostError(
             f"{where} refused to let {connection.user} in: {error}",
             fix=f"try `ssh {target}`; set the user, or the key by IdentityFile in the ssh config "
             "or in the agent",
+        )
+    return _unreachable(error, target, connection, where)
+
+
+def _unreachable(error: Exception, target: str, connection: Any, where: str) -> HostError:
+    if isinstance(error, ChannelException) and isinstance(connection.gateway, Connection):
+        return HostError(
+            f"the jump host {connection.gateway.host} does not lead on to {where}: {error.text}",
+            fix="set AllowTcpForwarding yes in its sshd_config and reload sshd; `Connect failed` is"
+            " about the way from there: name, port, firewall",
+        )
+    if "protocol banner" in str(error):
+        return HostError(
+            f"cannot reach {where}: it closes the connection, or says nothing, where SSH should"
+            " begin",
+            fix=f"try `ssh {target}`; wait some minutes where it refuses who comes too often"
+            " (fail2ban, MaxStartups, PerSourcePenalties); or it is the port of another program",
         )
     return HostError(f"cannot reach {where}: {_reason(error)}", fix=f"try `ssh {target}`")
 

@@ -3,6 +3,7 @@
 import os
 import sys
 import traceback
+from collections.abc import MutableMapping
 from contextlib import suppress
 
 from mlops_server.cli import USER, main
@@ -31,5 +32,12 @@ def run(argv: list[str], layout: Layout, user: str | None = USER) -> None:
         os._exit(code)
 
 
+def forget_servers(environ: MutableMapping[str, str]) -> None:
+    """Take out PGHOST and the like: root's shell may lead psql to another PostgreSQL."""
+    for name in [name for name in environ if name.startswith("PG")]:
+        del environ[name]
+
+
 if __name__ == "__main__":
+    forget_servers(os.environ)
     run(sys.argv[1:], Layout())

@@ -5,7 +5,8 @@
 # A draining scheduler is left alone; and for DRAIN seconds one with tasks: what lost PostgreSQL waits for its
 # tasks and then ends. To kill a scheduler without tasks costs little. What started less than SECONDS ago is
 # left alone too: the first heartbeat of a slow machine takes long.
-# It also ends the runs of DAGs that are gone, which nothing else would; see lost-runs.sql.
+# It also ends the runs of DAGs that are gone, which nothing else would; see lost-runs.sql. And it forgets old runs of
+# our own DAGs; see old-runs.sql.
 grace=$1
 limit=$2
 drain=$3
@@ -68,7 +69,8 @@ for unit in $(systemctl list-units --plain --no-legend 'airflow-scheduler@*' | c
     check "$unit" beats SchedulerJob "scheduler-${number%.service}.%"
 done
 psql --no-psqlrc -qAt --host=/run/postgresql --username=airflow --dbname=airflow \
-    --set=ON_ERROR_STOP=1 --set=patience="$grace" --file=/opt/mlops/bin/lost-runs.sql || :
+    --set=ON_ERROR_STOP=1 --set=patience="$grace" --set=days=30 \
+    --file=/opt/mlops/bin/lost-runs.sql --file=/opt/mlops/bin/old-runs.sql || :
 limit=$1
 check airflow-dag-processor.service beats DagProcessorJob %
 check airflow-triggerer.service beats TriggererJob %

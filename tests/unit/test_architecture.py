@@ -19,7 +19,7 @@ TREES = {str(p.relative_to(ROOT)): ast.parse(p.read_text()) for p in CODE}
 COMMAND_LINE = ("backupcli", "boxcli", "cli", "envcli", "options", "uninstallcli", "workflowscli")
 DOORS = {  # what may be imported where, and nowhere else
     "fabric": {"installer/mlops_install/sshlogin.py"},
-    "paramiko": {"installer/mlops_install/sshlogin.py"},
+    "paramiko": {f"installer/mlops_install/{n}.py" for n in ("sshkeys", "sshlogin")},
     "jinja2": {"installer/mlops_install/render.py"},
     "rich": {"installer/mlops_install/report.py", "installer/mlops_install/progress.py"},
     "typer": {f"installer/mlops_install/{n}.py" for n in COMMAND_LINE},

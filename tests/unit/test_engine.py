@@ -233,3 +233,18 @@ def test_differences_name_what_differs():
     assert (new.old, new.new) == ("absent", "present")
     (gone,) = differences(state, None)
     assert (gone.old, gone.new) == ("present", "absent")
+
+
+def test_a_folder_may_be_a_link_to_another_disk(host, tmp_path):
+    """As people make it who have a small disk for the system: rights are those of its end."""
+    (tmp_path / "disk").mkdir(mode=0o700)
+    (tmp_path / "data").symlink_to(tmp_path / "disk")
+    wanted = Directory(f"{tmp_path}/data", 0o750, ME, MINE)
+    converge(host, lane(wanted, file(tmp_path / "data/in/file")))
+    assert (tmp_path / "data").is_symlink()
+    assert (tmp_path / "disk").stat().st_mode & 0o777 == 0o750
+    assert (tmp_path / "disk/in/file").read_text() == "hello\n"
+    assert not make_plan(host, lane(wanted)).changes
+    (tmp_path / "data").unlink()
+    (tmp_path / "data").symlink_to(tmp_path / "none")
+    assert make_plan(host, lane(wanted)).changes, "one that leads nowhere is no folder"

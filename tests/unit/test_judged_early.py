@@ -3,6 +3,8 @@
 import re
 import shutil
 import subprocess
+import zoneinfo
+from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 
 import pytest
@@ -12,7 +14,7 @@ from mlops_install.errors import ConfigError, PreflightError
 from mlops_install.infra_tests import test_postgres as checks
 from mlops_install.resource import differences
 from mlops_install.resources.systemd import Services
-from mlops_install.roles import stages
+from mlops_install.roles import backup, stages
 from mlops_install.settings import Config
 from samples import FACTS
 
@@ -146,6 +148,18 @@ def test_a_calendar_that_never_comes_is_refused():
                                    "Sun *-*-1..7 4:00", "22:00 Europe/Zurich"])  # fmt: skip
 def test_a_calendar_is_taken_with_its_zone(event):
     assert config.parse(f'[backup]\nevery = "{event}"\n', "t").backup.every == event
+
+
+def test_no_zone_has_a_day_without_the_hour_of_the_daily_backup():
+    """systemd would leave that day out."""
+    hour, minute = map(int, backup.QUIET.split()[1].split(":")[:2])
+    days = [datetime(2026, 1, 1, hour, minute) + timedelta(n) for n in range(3 * 366)]
+    for name in zoneinfo.available_timezones() - {"localtime", "Factory"}:
+        zone = zoneinfo.ZoneInfo(name)
+        here = [day.replace(tzinfo=zone) for day in days]
+        changes = [n for n in range(1, len(here)) if here[n].utcoffset() != here[n - 1].utcoffset()]
+        for at in (here[n + beside] for n in changes for beside in (-1, 0)):
+            assert at.astimezone(UTC).astimezone(zone).hour == hour, f"{name} {at}"
 
 
 def test_every_word_that_is_not_asked_for_is_one_of_systemd():
@@ -327,13 +341,72 @@ def test_what_a_cluster_of_others_cannot_have_is_a_note(check, good, bad, said):
         check(answers(bad), theirs)
 
 
+@pytest.mark.parametrize("shell", ["/bin/bash", "/bin/sh", "/usr/bin/fish"])
+def test_a_person_called_airflow_keeps_the_login(shell):
+    """The admin of a cloud machine may have this name: the next login would be the last."""
+    said = problem("", airflow_shell=shell)
+    assert f"a user airflow who can log in ({shell})" in said
+    assert "usermod -l" in said
+
+
+@pytest.mark.parametrize("shell", ["", "/usr/sbin/nologin", "/bin/false"])
+def test_a_user_airflow_of_services_is_taken(shell):
+    preflight.check(Config(), found(airflow_shell=shell))
+
+
+@pytest.mark.parametrize("how", ["noaccess", "invisible", "2"])
+def test_hidden_processes_are_refused(how):
+    said = problem("", hidepid=how)
+    assert f"hidepid={how}" in said
+    assert "remount,hidepid=0" in said
+
+
+@pytest.mark.parametrize(
+    ("conf", "says"),
+    [
+        ("user www-data;\nhttp {\n  include /etc/nginx/conf.d/*.conf;\n"
+         "  include /etc/nginx/sites-enabled/*;\n}\n", ""),
+        ("user  nginx;\nhttp {\n  include /etc/nginx/conf.d/*.conf;\n}\n", "sites-enabled"),
+        ("user www-data www-data;\nhttp {\n # include /etc/nginx/sites-enabled/*;\n}\n",
+         "sites-enabled"),
+        ("user nginx;\nhttp { include sites-enabled/*.conf; }\n", "runs as nginx"),
+    ],
+)  # fmt: skip
+def test_an_nginx_that_would_not_read_our_site_is_told(tmp_path, conf, says):
+    file = tmp_path / "etc/nginx/nginx.conf"
+    file.parent.mkdir(parents=True)
+    file.write_text(conf)
+    known = run_facts(tmp_path)
+    lines = {"nginx_sites": known.nginx_sites, "nginx_user": known.nginx_user}
+    if says:
+        assert says in problem("", **lines)
+    else:
+        preflight.check(Config(), found(**lines))
+
+
+@pytest.mark.parametrize("name", ["sources.list", "sources.list.d/nginx.sources"])
+def test_an_nginx_that_would_come_from_nginx_org_is_told(tmp_path, name):
+    file = tmp_path / "etc/apt" / name
+    file.parent.mkdir(parents=True)
+    file.write_text("# http://nginx.org/packages/debian\n")
+    assert run_facts(tmp_path).nginx_sites == ""
+    file.write_text("URIs: http://nginx.org/packages/debian\n")
+    assert "nginx.org" in problem("", nginx_sites=run_facts(tmp_path).nginx_sites)
+
+
 # --- the script that asks -----------------------------------------------------------------
 
 
 def run_facts(root, questions=None):
     """The facts of a tree of files, by the script that runs on the server."""
     text = facts.SCRIPT
-    for top in ("/etc/nginx", "/etc/postgresql/", "/var/lib/postgresql/", "/var/lib/mlops"):
+    for top in (
+        "/etc/apt/",
+        "/etc/nginx",
+        "/etc/postgresql/",
+        "/var/lib/postgresql/",
+        "/var/lib/mlops",
+    ):
         text = text.replace(top, f"{root}{top}")
     script = "".join((text, *(f'say asked_{k} "$({v})"\n' for k, v in (questions or {}).items())))
     done = subprocess.run(["bash", "-c", script], capture_output=True, text=True)

@@ -127,4 +127,18 @@ def test_a_broken_source_is_named_with_its_line(tmp_path, line, said):
                           capture_output=True, text=True, check=False)  # fmt: skip
     *_, last = done.stdout.splitlines()
     assert done.stdout.splitlines()[1] == f"{tmp_path}/sources.list:3:{line}"
-    assert last == f"fix: correct this line, or put a # before it: {tmp_path}/sources.list:3"
+    assert last.startswith("fix: correct this line, or put a # before it")
+    assert last.endswith(f": {tmp_path}/sources.list:3")
+
+
+def test_of_a_broken_source_in_parts_no_single_line_is_put_away(tmp_path):
+    """Debian 13 has them so; a part without its URIs breaks all of apt."""
+    (tmp_path / "sources.list.d").mkdir()
+    (tmp_path / "sources.list.d/x.sources").write_text("Types: deb\nURIs: http://x.example.org/a\n")
+    script = SOURCES.replace("/etc/apt", str(tmp_path))
+    said = "E: Failed to fetch http://x.example.org/a/dists/a/InRelease  403  Forbidden"
+    done = subprocess.run(["bash", "-c", f"{script}\nbroken_sources"], capture_output=True,
+                          text=True, env={"said": said, "PATH": "/usr/bin:/bin"})  # fmt: skip
+    last = done.stdout.splitlines()[-1]
+    assert "in .sources files `Enabled: no`" in last
+    assert last.endswith(f": {tmp_path}/sources.list.d/x.sources:2")

@@ -3,8 +3,10 @@
 import base64
 import getpass
 import os
+import socket
 import struct
 import subprocess
+import threading
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -15,6 +17,7 @@ from hypothesis import strategies as st
 from machine import need
 from mlops_install import knownhosts, sshconfig, sshlogin
 from mlops_install.errors import HostError
+from mlops_install.host import Host as AnyHost
 from mlops_install.host import Local, Ssh
 from mlops_install.knownhosts import Line
 from mlops_install.sshconfig import Target
@@ -308,6 +311,57 @@ def test_a_proxy_command_gets_its_tokens(home, host):
     assert reach() == "hello\n"
 
 
+@pytest.mark.parametrize("most", [0, 1, 2])
+def test_a_server_that_allows_few_sessions_is_logged_in_to_again(home, host, tmp_path, most):
+    with running(tmp_path / "few", f"MaxSessions {most}\n") as few:
+        (few.folder / "authorized").write_text((host.folder / "user.pub").read_text())
+        config = block("ml", few).replace(f"{few.folder}/user", f"{host.folder}/user")
+        (home / ".ssh/config").write_text(config)
+        known(home, few.pin)
+        if not most:
+            assert "set MaxSessions in the server's sshd_config" in refused()
+            return
+        server = Ssh("ml")
+        server._sudo = "exec "
+        server.connect()
+        sessions = [server.open("read word; echo $word") for _ in range(5)]
+        for number, session in enumerate(sessions):
+            session.send(f"{number}\n")
+        assert [session.finish().stdout for session in sessions] == [
+            "0\n",
+            "1\n",
+            "2\n",
+            "3\n",
+            "4\n",
+        ]
+        server.close()
+
+
+def test_a_jump_host_that_forwards_nothing_is_named(home, host, tmp_path):
+    with running(tmp_path / "jump", "AllowTcpForwarding no\n") as jump:
+        (jump.folder / "authorized").write_text((host.folder / "user.pub").read_text())
+        first = block("first", jump).replace(f"{jump.folder}/user", f"{host.folder}/user")
+        (home / ".ssh/config").write_text(block("ml", host, "ProxyJump first") + first)
+        known(home, host.pin + jump.pin)
+        said = refused()
+    assert "the jump host 127.0.0.1 does not lead on to" in said
+    assert "AllowTcpForwarding" in said
+
+
+def test_a_server_that_hangs_up_at_once_says_when_that_happens(home, host):
+    """sshd does so for who comes too often, without a word."""
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen()
+        config = block("ml", host).replace(str(host.port), str(listening.getsockname()[1]))
+        (home / ".ssh/config").write_text(config)
+        hang_up = threading.Thread(target=lambda: listening.accept()[0].close(), daemon=True)
+        hang_up.start()
+        said = refused()
+    assert "closes the connection" in said
+    assert "MaxStartups" in said
+
+
 @pytest.mark.parametrize(
     ("setting", "taken"),
     [
@@ -348,8 +402,8 @@ def test_the_agent_of_the_config_is_used(home, host, monkeypatch):
             pass
         add = os.environ | {"SSH_AUTH_SOCK": f"{home}/agent"}
         subprocess.run(["ssh-add", "-q", f"{host.folder}/user"], env=add, check=True)
-        for socket in (f"{home}/agent", "$MY_AGENT"):
-            more = block("ml", host, f"IdentityAgent {socket}")
+        for place in (f"{home}/agent", "$MY_AGENT"):
+            more = block("ml", host, f"IdentityAgent {place}")
             (home / ".ssh/config").write_text(more.replace(f"IdentityFile {host.folder}/user", ""))
             assert reach() == "hello\n"
             monkeypatch.delenv("SSH_AUTH_SOCK")
@@ -416,3 +470,32 @@ def test_what_a_shell_says_that_lets_nobody_in_is_kept():
     result = server.run("true")
     assert (result.stdout, result.code) == ("", 1)
     assert "not available" in result.stderr
+
+
+SUDO = """\
+#!/bin/bash
+# As the real one: it speaks the language of its caller, and -n asks nobody.
+if [ "$1" = -n ]; then
+    case ${LC_ALL:-$LANG} in
+        de*) echo "sudo: Ein Passwort ist notwendig" ;;
+        *) echo "sudo: %s is required" ;;
+    esac >&2
+    exit 1
+fi
+read -r password
+while [ "${1#-}" != "$1" ]; do [ "$1" != -p ] || shift; shift; done
+[ "$password" = right ] && exec "$@"
+"""
+
+
+@pytest.mark.parametrize("want", ["a password", "interactive authentication"])
+def test_sudo_that_speaks_another_language_is_understood(tmp_path, want):
+    """The last words are those of sudo-rs."""
+    (tmp_path / "sudo").write_text(SUDO % want)
+    (tmp_path / "sudo").chmod(0o755)
+    server = Shell("bash", LANG="de_DE.UTF-8", LC_ALL="de_DE.UTF-8",
+                   PATH=f"{tmp_path}:{os.environ['PATH']}")  # fmt: skip
+    server._sudo = AnyHost._sudo.replace('"$(id -u)" = 0', "1 = 0")
+    asked = []
+    result = server.first("echo hello", lambda prompt: asked.append(prompt) or "right")
+    assert (result.stdout, len(asked)) == ("hello\n", 1)

@@ -407,6 +407,23 @@ def test_addresses(url, ok):
     assert (refused(url, ("ssh", "https")) == "") is ok
 
 
+def test_a_repository_may_have_names_by_sha256(tmp_path, server, repo):
+    """The default of Git 3; and one may be moved from one kind to the other."""
+    first = repo.push(GOOD)
+    assert server.fetch()["new"]
+    old = repo.bare.rename(tmp_path / "old.git")
+    new = Upstream(tmp_path / "again", "sha256")
+    (tmp_path / "again/upstream.git").rename(repo.bare)
+    new.git("remote", "set-url", "origin", str(repo.bare))
+    commit = new.push(GOOD | {"dags/b.py": "b = 1\n"})
+    assert len(commit) == 64
+    assert server.fetch() == {"commit": commit, "new": True, "reason": "new"}
+    assert (server.layout.releases / commit[:12] / "dags/b.py").read_text() == "b = 1\n"
+    repo.bare.rename(tmp_path / "new.git")
+    old.rename(repo.bare)
+    assert server.fetch()["commit"] == first
+
+
 # --- signatures -----------------------------------------------------------------------------
 
 

@@ -2,6 +2,7 @@
 
 import base64
 import getpass
+import hashlib
 import http.server
 import os
 import shutil
@@ -176,6 +177,24 @@ def test_files_of_git_lfs(tmp_path, repo, capsys):
     commit = repo.push({"data/b.bin": os.urandom((1 << 20) + 1)})
     server.configure(lfs=True, max_file_mb=1)
     assert "data/b.bin has 1.0 MiB" in server.rejected(commit)
+
+
+def test_a_mirror_keeps_the_large_files_of_one_release(tmp_path, repo, capsys):
+    """Git LFS keeps all that it ever fetched: the next model of 50 MB, and the next."""
+    need("git-lfs")
+    repo.git("lfs", "install", "--local")
+    repo.write({".gitattributes": "*.bin filter=lfs -text\n", "data/stays.bin": b"s" * 1000})
+    server = Server(tmp_path / "root", f"file://{repo.bare}", capsys)
+    server.configure(lfs=True)
+    for _ in range(3):
+        repo.push({"data/model.bin": os.urandom(1000)})
+        assert server.fetch()["new"]
+    kept = [p for p in (server.layout.repository / "lfs").rglob("*") if p.is_file()]
+    names = ("stays.bin", "model.bin")
+    now = {hashlib.sha256((repo.work / "data" / name).read_bytes()).hexdigest() for name in names}
+    assert {path.name for path in kept} == now
+    repo.push(GOOD | {"data/model.bin": (repo.work / "data/model.bin").read_bytes()[::-1]})
+    assert server.fetch()["new"]
 
 
 def test_git_lfs_is_not_installed(tmp_path, repo, capsys, monkeypatch):

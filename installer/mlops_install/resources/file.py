@@ -99,7 +99,7 @@ class Directory(Resource[Access]):
         return Access(f"{self.mode:04o}", self.owner, self.group)
 
     def probe(self) -> At:
-        return At(self.path)
+        return At(f"{self.path}/.")  # where it is a link, its end: a folder on another disk
 
     def parse(self, answer: str) -> Access | None:
         found = entry(answer)

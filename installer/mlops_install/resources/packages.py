@@ -30,7 +30,7 @@ echo "$said"
 # The lines of the sources that apt complains about: its messages name addresses, not files.
 SOURCES = r"""
 broken_sources() {
-  local found
+  local found first
   found=$(echo "$said" | grep '^[EW]:' |
     sed -n "s/.*'\([a-z+]*:[^']*\)'.*/\1/p; s/.*Failed to fetch \([^ ]*\).*/\1/p" |
     sed 's|^cdrom:.*|cdrom:|; s|/dists/.*||; s|/* [^ ]* Release$||' | sort -u |
@@ -38,9 +38,10 @@ broken_sources() {
       grep -rnF -- "${address%/}" /etc/apt/sources.list /etc/apt/sources.list.d 2>/dev/null
     done | grep -v '^[^:]*:[0-9]*: *#' | sort -u)
   [ -n "$found" ] || return 0
+  first=$(echo "$found" | head -n 1 | cut -d: -f1,2)
   echo "apt cannot use this source of the server:"
   echo "$found"
-  echo "fix: correct this line, or put a # before it: $(echo "$found" | head -n 1 | cut -d: -f1,2)"
+  echo "fix: correct this line, or put a # before it (in .sources files \`Enabled: no\`): $first"
 }
 """
 # A run calls apt twice and needs the lists once: the mark tells of which sources they are.

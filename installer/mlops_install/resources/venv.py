@@ -9,6 +9,10 @@ from mlops_install.resource import ABSENT, Made, Put, Resource, Run, Step
 from mlops_install.shell import sh
 
 PIP = ("--root-user-action=ignore", "--disable-pip-version-check", "--no-cache-dir")
+# Of pip's own settings on the server the index counts, and not what would put packages elsewhere.
+PIP_PROGRAM = (
+    "PIP_REQUIRE_VIRTUALENV=0 PIP_USER=0 python3 $(echo /usr/share/python-wheels/pip-*.whl)/pip"
+)
 UV = ("--no-config", "--no-cache", "--python", "/usr/bin/python3", "--compile-bytecode")
 
 
@@ -54,7 +58,7 @@ class Tools(Resource[Generation]):
         uv, others = _apart(self.lock, "uv")
         yield Put(f"{self.path}/uv.txt", uv.encode())
         yield Put(f"{self.path}/requirements.txt", others.encode())
-        yield self._step("python3 $(echo /usr/share/python-wheels/pip-*.whl)/pip", PIP, "uv.txt")
+        yield self._step(PIP_PROGRAM, PIP, "uv.txt")
         yield self._step(sh(f"{self.path}/bin/uv", "pip"), UV, "requirements.txt")
         yield Run(sh(f"{self.path}/bin/uv", "--version"))
         yield from ready(self.path, self.lock)

@@ -76,6 +76,7 @@ def _fetch(
         )
     repository.ensure()
     tip = _tip(config, repository)
+    repository.ensure(tip)
     with changing(layout, say) as state:
         if again:
             state.rejected.pop(tip, None)

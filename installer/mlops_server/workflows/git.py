@@ -58,20 +58,25 @@ class Repository:
     path: Path
     url: str
 
-    def ensure(self) -> None:
+    def ensure(self, commit: str = "") -> None:
         """Make it where it is missing, and remove what a killed Git left behind.
 
-        Hold the lock for repositories: nobody else's lock files may be in it.
+        A mirror has one kind of names, SHA-1 or SHA-256: with a `commit` of another kind it is
+        made anew. Hold the lock for repositories: nobody else's lock files may be in it.
         """
-        if not (self.path / "mlops").exists():
+        if not (self.path / "mlops").exists() or (commit and self._names() != _names(commit)):
             shutil.rmtree(self.path, ignore_errors=True)
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            template = ["init", "-q", "--bare", "--template=", "-b", "unborn", str(self.path)]
-            self._run(template, where=self.path.parent)
+            template = ["init", "-q", "--bare", "--template=", "-b", "unborn"]
+            names = f"--object-format={_names(commit)}"
+            self._run([*template, names, str(self.path)], where=self.path.parent)
             (self.path / "mlops").write_text("made whole\n")
         for pattern in ("*.lock", "refs/**/*.lock", "objects/**/tmp_*", "objects/**/*.lock"):
             for left in self.path.glob(pattern):
                 left.unlink(missing_ok=True)
+
+    def _names(self) -> str:
+        return self._run(["rev-parse", "--show-object-format"]).decode().strip()
 
     def remove(self) -> None:
         """Drop the mirror: it is only a copy."""
@@ -173,6 +178,12 @@ class Repository:
         settings = ["-c", f"remote.origin.url={self.url}", "-c", "lfs.skipdownloaderrors=false"]
         return self._remote([*settings, "lfs", "smudge"], stdin=pointer)
 
+    def forget_large(self, kept: set[str]) -> None:
+        """Drop the files of Git LFS but those: it keeps all that it ever fetched."""
+        for path in (self.path / "lfs").rglob("*"):
+            if path.is_file() and path.name not in kept:
+                path.unlink(missing_ok=True)
+
     # --- how it is run --------------------------------------------------------------------
 
     def _words(self, words: list[str]) -> list[str]:
@@ -260,6 +271,11 @@ class Repository:
         if process.returncode:
             raise explain(errors.decode(errors="replace"), self.url)
         return out
+
+
+def _names(commit: str) -> str:
+    """The kind of names that a repository has, by one of them."""
+    return "sha256" if len(commit) == 64 else "sha1"
 
 
 def _without(environ: dict[str, str]) -> dict[str, str]:

@@ -46,6 +46,8 @@ class Maker:
     repository: Repository
     say: Say
     _found: dict[str, Found] = field(default_factory=dict)
+    _large_files: dict[Path, set[str]] = field(default_factory=dict)
+    """Mirror -> the files of Git LFS that the release has."""
 
     def make(self, commit: str) -> Path:
         """The release of a commit, made where it is not there. Raises `Rejected`."""
@@ -54,7 +56,7 @@ class Maker:
             if metadata(final).get("commit") == commit:
                 return final
             raise Rejected(f"{final} is of another commit whose id begins with the same digits")
-        self._found = {}
+        self._found, self._large_files = {}, {}
         self._gather(self.repository, commit, "", 0)
         entries = {path: found.entry for path, found in self._found.items()}
         refusals.sizes(entries.values(), self.config.max_file_mb, self.config.max_release_mb)
@@ -72,6 +74,8 @@ class Maker:
         finally:
             shutil.rmtree(fresh, ignore_errors=True)
         sync(final.parent)
+        for repository, _ in self._by_repository():
+            repository.forget_large(self._large_files.get(repository.path, set()))
         return final
 
     def _gather(self, repository: Repository, commit: str, prefix: str, depth: int) -> None:
@@ -129,7 +133,7 @@ class Maker:
             raise Rejected(f"{what} is more than {DEPTH} submodules deep")
         name = hashlib.sha256(url.encode()).hexdigest()[:16]
         mirror = Repository(self.layout, self.layout.submodules / f"{name}.git", url)
-        mirror.ensure()
+        mirror.ensure(commit)
         os.utime(mirror.path)
         try:
             self._pinned(mirror, commit, path)
@@ -190,6 +194,7 @@ class Maker:
             self.config.max_file_mb,
             self.config.max_release_mb,
         )
+        self._large_files.setdefault(repository.path, set()).add(about[1].decode())
         try:
             data = repository.large(pointer)
         except AbsentError:
