@@ -102,6 +102,8 @@ def _problem(server: Host, word: str, done: Result) -> ApplyError:
 def download(server: Host, name: str, to: Path) -> Path:
     """Fetch an archive and compare it with its note; where it is. Raises `MlopsError`."""
     about = note(server, "note", name)
+    with understood("the backup", str(about)):
+        whole = about["size"], about["sha256"]
     to.mkdir(parents=True, exist_ok=True)
     path = to / str(about["name"])
     read = sh("cat", f"{FOLDER}/{path.name}")
@@ -110,7 +112,7 @@ def download(server: Host, name: str, to: Path) -> Path:
         with server.open(read) as session, fresh.open("wb") as out:
             fresh.chmod(0o600)
             size, sha256 = session.save(out)
-        if (size, sha256) != (about["size"], about["sha256"]):
+        if (size, sha256) != whole:
             raise ApplyError(
                 f"{path.name} did not arrive complete", fix="run the same command again"
             )

@@ -198,25 +198,8 @@ def _connection(
 
 def _explain(error: Exception, target: str, connection: Any) -> HostError:
     where = f"{connection.host}:{connection.port}"
-    if isinstance(error, UnknownHostKey):
-        return HostError(
-            f"the host key of {where} is not known ({error})",
-            fix="compare the fingerprint with the server's, then run again with "
-            "--accept-new-host-key",
-        )
-    if isinstance(error, RevokedHostKey):
-        return HostError(
-            f"the host key of {where} is revoked by {error}",
-            fix="do not go on; ask who wrote the line, and for the server's new key",
-        )
-    if isinstance(error, OnlyAuthority):
-        return HostError(
-            f"the host key of {where} is not known ({error.fingerprint}): {error} trusts an"
-            " authority for it (@cert-authority), and host certificates are not honoured here",
-            detail=f"the line of the key itself would be\n{error.line}",
-            fix="compare the fingerprint with the server's, then write that line into known_hosts,"
-            " or run again with --accept-new-host-key, which does",
-        )
+    if isinstance(error, UnknownHostKey | RevokedHostKey | OnlyAuthority):
+        return _not_known(error, where)
     if isinstance(error, IncompatiblePeer):
         return _incompatible(error, where)
     if isinstance(error, BadHostKeyException):
@@ -238,6 +221,27 @@ def _explain(error: Exception, target: str, connection: Any) -> HostError:
             "or in the agent",
         )
     return _unreachable(error, target, connection, where)
+
+
+def _not_known(error: UnknownHostKey | RevokedHostKey | OnlyAuthority, where: str) -> HostError:
+    if isinstance(error, UnknownHostKey):
+        return HostError(
+            f"the host key of {where} is not known ({error})",
+            fix="compare the fingerprint with the server's, then run again with "
+            "--accept-new-host-key",
+        )
+    if isinstance(error, RevokedHostKey):
+        return HostError(
+            f"the host key of {where} is revoked by {error}",
+            fix="do not go on; ask who wrote the line, and for the server's new key",
+        )
+    return HostError(
+        f"the host key of {where} is not known ({error.fingerprint}): {error} trusts an"
+        " authority for it (@cert-authority), and host certificates are not honoured here",
+        detail=f"the line of the key itself would be\n{error.line}",
+        fix="compare the fingerprint with the server's, then write that line into known_hosts,"
+        " or run again with --accept-new-host-key, which does",
+    )
 
 
 def _unreachable(error: Exception, target: str, connection: Any, where: str) -> HostError:
