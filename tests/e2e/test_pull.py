@@ -294,6 +294,9 @@ def test_a_plain_task_spawns_processes_and_a_callback_leaves_the_parsing_alone(
     name = puller.api("POST", "/api/v2/dags/plain/dagRuns", body)["dag_run_id"]
     called = "cat /srv/mlops/data/called || true"
     wait_for(lambda: puller.ssh(called) == name, "the callback of the failed run", 120)
+    logs = puller.ssh("cat /var/log/mlops/airflow/dag_id=plain/run_id=*/task_id=spawns/*")
+    states = f"select task_id, state from task_instance where run_id = '{name}'"
+    assert "spawns|success" in puller.sql(states), logs
     assert results(puller, "plain", name, "spawns") == [2, 4, 2, 4]
     look = "cd /; runuser -u postgres -- psql -XqAt -d airflow -c " + shlex.quote(
         "select last_parsed_time from dag where dag_id = 'plain'"

@@ -62,3 +62,14 @@ def test_a_file_that_cannot_be_imported_again_fails_the_task(tmp_path):
     done = run(tmp_path, "spawn", "if multiprocessing.parent_process(): raise KeyError('price')")
     reason = "sub/my.dag.py cannot be imported by a new process: KeyError('price')"
     assert done.stderr.splitlines()[-1] == f"ImportError: {tmp_path}/dags/{reason}"
+
+
+def test_a_new_process_can_read_the_address_that_keeps_tasks_from_the_database(
+    tmp_path, monkeypatch
+):
+    name = "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"
+    monkeypatch.setenv(name, "airflow-db-not-allowed:///")
+    scheme = f'os.environ["{name}"].partition(":")[0]'
+    top = f"import os; assert bool(multiprocessing.parent_process()) != ('-' in {scheme})"
+    done = run(tmp_path, "spawn", top)
+    assert done.stdout == "[2, 4, 6]\n", done.stderr[-2000:]
