@@ -273,3 +273,9 @@ def test_addresses_are_examples():
     for page in texts:
         found = re.findall(r"\b\d{1,3}\.\d{1,3}\.\d{1,3}\.\d{1,3}\b", page.read_text())
         assert {a for a in found if not a.startswith(("127.", "192.0.2."))} == set(), page.name
+
+
+def test_the_readme_has_the_figures_of_the_demo():
+    page = (ROOT / "README.md").read_text()
+    found = re.search(r"demo-figures: begin -->\n(.*?)<!-- scripts/demo-figures: end", page, re.S)
+    assert found and re.search(r"\d+ s where the root file system\nis built, \d+ s", found[1])
