@@ -278,4 +278,5 @@ def test_addresses_are_examples():
 def test_the_readme_has_the_figures_of_the_demo():
     page = (ROOT / "README.md").read_text()
     found = re.search(r"demo-figures: begin -->\n(.*?)<!-- scripts/demo-figures: end", page, re.S)
-    assert found and re.search(r"\d+ s where the root file system\nis built, \d+ s", found[1])
+    assert found
+    assert re.search(r"\d+ s where the root file system\nis built, \d+ s", found[1])
