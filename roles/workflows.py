@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from mlops_install import channels
 from mlops_install.context import Context
 from mlops_install.render import render
 from mlops_install.resource import AnyResource, Run, Step
@@ -76,7 +77,8 @@ def pull(context: Context) -> Iterator[AnyResource]:
     yield File(
         "/etc/mlops/workflows.toml",
         render("workflows/workflows.toml", workflows=workflows, models=context.config.models,
-               signed=workflows.allowed_signers is not None),
+               signed=workflows.allowed_signers is not None,
+               channels=channels.allowed(context.config)),
     )  # fmt: skip
     for name, text in (
         ("known_hosts", given.known_hosts),

@@ -46,13 +46,13 @@ class Layout:
 
     @property
     def package_cache(self) -> Path:
-        """Extracted conda packages."""
+        """Unpacked conda packages, by the SHA-256 of their archives."""
         return self.root / "var/cache/mlops/conda"
 
     @property
-    def uv_cache(self) -> Path:
-        """uv's cache."""
-        return self.root / "var/cache/mlops/uv"
+    def wheel_cache(self) -> Path:
+        """Wheels, by their SHA-256."""
+        return self.root / "var/cache/mlops/wheels"
 
     @property
     def data(self) -> Path:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 from mlops_server.errors import EnvError
+from mlops_server.models import sources
 
 FIX = "correct [workflows] in mlops.toml, then `mlops-install apply`"
 REF = re.compile(r"refs/(?:heads|tags)/(?!.*(?:\.\.|//|\.lock$))[^\x00-\x20\x7f~^:?*\[\\]+")
@@ -16,7 +17,8 @@ _URL = re.compile(r"([a-z][a-z0-9+-]*)://(?:([^/@\s]*)@)?([^/@\s-][^/@\s]*)?/\S*
 @dataclass(frozen=True)
 class Config:
     """The settings; without a `repository` there is nothing to pull. Sizes are in MiB, times in
-    seconds; `cuda` is the server's, for models that name none."""
+    seconds; `cuda` is the server's, for models that name none; `channels` is how addresses of
+    packages may begin."""
 
     repository: str | None = None
     ref: str = "main"
@@ -29,6 +31,7 @@ class Config:
     lfs: bool = False
     submodules: bool = True
     cuda: str | None = None
+    channels: tuple[str, ...] = sources.DEFAULT
 
     @property
     def full_ref(self) -> str:
@@ -44,6 +47,8 @@ def read(path: Path, protocols: tuple[str, ...]) -> Config:
         return Config()
     except ValueError as error:
         raise EnvError(f"{path} is not TOML: {error}", fix=FIX) from None
+    if isinstance(found.get("channels"), list):
+        found["channels"] = tuple(map(str, found["channels"]))
     kinds = {field.name: type(field.default) for field in fields(Config)}
     for name, value in found.items():
         kind = kinds.get(name)

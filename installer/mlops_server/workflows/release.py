@@ -63,7 +63,7 @@ class Maker:
         shutil.rmtree(fresh, ignore_errors=True)
         try:
             self._write(fresh)
-            models(fresh, self.config.cuda)
+            models(fresh, self.config)
             about = {"commit": commit, "ref": self.config.full_ref}
             text = json.dumps(about | self.repository.describes(commit), indent=1)
             (fresh / METADATA).write_text(f"{text}\n")
@@ -219,10 +219,10 @@ def _write_file(path: Path, data: bytes, *, executable: bool) -> None:
         os.fchmod(file.fileno(), 0o755 if executable else 0o644)
 
 
-def models(release: Path, cuda: str | None) -> tuple[project.Model, ...]:
+def models(release: Path, config: Config) -> tuple[project.Model, ...]:
     """The models of a release, with locks that fit them and this server. Raises `Rejected`."""
     try:
-        found = project.read(release, cuda)
+        found = project.read(release, config.cuda, allowed=config.channels)
     except EnvError as error:
         raise Rejected(f"{error.message}: {error.fix}") from None
     except (RecursionError, ValueError, OSError) as error:

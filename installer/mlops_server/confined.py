@@ -1,0 +1,231 @@
+"""Do a piece of work as a user that exists for it only, in a unit that can write one new folder.
+
+Whatever comes from a channel, an index or a commit is fetched, unpacked and run here, never by
+root. A unit ends with everything in it when its work is done, when its time is up, and when
+whoever asked for it is gone: its stdin ends then. What it says and leaves behind is judged.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mlops_server.errors import BadLock, EnvError
+from mlops_server.layout import Layout
+
+SYSTEMD = Path("/run/systemd/system")
+WALLS = (
+    # A user that exists for this one run: it cannot signal, trace or read what others run.
+    "DynamicUser=yes",
+    "InaccessiblePaths=-/etc/mlops/secrets -/run/credentials",
+    "InaccessiblePaths=-/etc/mlops/connections.json -/etc/mlops/variables.json",
+    "InaccessiblePaths=-/run/mlops -/run/postgresql -/run/dbus -/var/lib/mlops",
+    # Places where every user can write, and leave something for the next one.
+    "InaccessiblePaths=-/run/lock -/dev/mqueue",
+    "TemporaryFileSystem=/dev/shm:mode=1777",
+    "PrivateIPC=yes",
+    "ProtectSystem=strict",
+    "ProtectHome=yes",
+    "ProtectProc=invisible",
+    "PrivateTmp=yes",
+    "PrivateDevices=yes",
+    "NoNewPrivileges=yes",
+    "CapabilityBoundingSet=",
+    "ProtectHostname=yes",
+    "ProtectClock=yes",
+    "ProtectControlGroups=yes",
+    "ProtectKernelLogs=yes",
+    "ProtectKernelModules=yes",
+    "ProtectKernelTunables=yes",
+    "LockPersonality=yes",
+    "RestrictNamespaces=yes",
+    "RestrictRealtime=yes",
+    "RestrictSUIDSGID=yes",
+    "SystemCallArchitectures=native",
+    "SystemCallFilter=@system-service",
+    "SystemCallErrorNumber=EPERM",
+    "OOMPolicy=continue",  # the process that is too big dies, not the one that reports it
+    "KillMode=control-group",
+    "TimeoutStopSec=5",
+    "LimitCORE=0",
+    "UMask=0077",
+)
+NO_NETWORK = ("PrivateNetwork=yes", "RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6")
+NETWORK = ("RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK",)
+# The kernel counts these by user, and this one has no other process: they hold without cgroups.
+BUILD = (
+    "InaccessiblePaths=-/etc/mlops -/srv/mlops -/var/log -/var/lib/postgresql",
+    "LimitNPROC=1024",
+    "TasksMax=1024",
+    "LimitFSIZE=16G",
+    "CPUWeight=50",
+    "IOWeight=50",
+)
+LONGEST = 1 << 16
+"""Bytes of a line that a unit says; a longer one is cut."""
+MOST = 20_000
+"""Lines that a unit may say."""
+
+Say = Callable[[str], None]
+Answer = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Yard:
+    """A new folder that one run can write.
+
+    Where systemd builds the walls, it is `hidden` in a folder that only root can enter, and the
+    unit sees it as `seen`; else both are the same.
+    """
+
+    seen: Path
+    hidden: Path
+
+
+def isolated(layout: Layout | None = None) -> bool:
+    """Whether systemd is there to build the walls: on every server. Tests and CI run without."""
+    return SYSTEMD.is_dir() and os.geteuid() == 0 and (layout or Layout()) == Layout()
+
+
+@contextmanager
+def yard(layout: Layout, seen: Path) -> Iterator[Yard]:
+    """A yard for a run; what is still in it afterwards goes. `seen` stays where it was taken."""
+    remove(seen, _closed(seen))
+    seen.mkdir(mode=0o755)
+    made = Yard(seen, seen)
+    try:
+        if isolated(layout):
+            made = Yard(seen, _closed(seen) / "tree")
+            made.hidden.parent.mkdir(mode=0o700)
+            made.hidden.mkdir()
+            made.hidden.chmod(0o777)  # its user is not known yet; nobody else can reach it
+        yield made
+    except BaseException:
+        remove(seen)
+        raise
+    finally:
+        remove(_closed(seen))
+
+
+def _closed(seen: Path) -> Path:
+    return seen.with_name(f"{seen.name}.new")
+
+
+def remove(*paths: Path) -> None:
+    """Remove what others made: however deep it is, and without following a link."""
+    found = [str(path) for path in paths if os.path.lexists(path)]
+    if found:
+        subprocess.run(["rm", "-rf", "--one-file-system", "--", *found], check=False)
+
+
+def call(
+    layout: Layout,
+    name: str,
+    job: str,
+    request: Answer,
+    say: Say,
+    *,
+    yard: Yard | None = None,
+    network: bool = False,
+    seconds: int = 7200,
+) -> Answer:
+    """Have a job of `mlops_server.inside` done in the unit `name`. Raises `EnvError`.
+
+    The answer is the unit's own word: whoever builds on it has to look.
+    """
+    unit = _unit(name, yard, network, seconds) if isolated(layout) else []
+    words = [*unit, sys.executable, "-P", "-B", "-m", "mlops_server.inside", job]
+    if unit:
+        subprocess.run(["systemctl", "stop", "--quiet", name], stderr=subprocess.DEVNULL)
+    with _started(words) as process:
+        answer = _converse(process, request, say)
+    if answer is None:
+        what = f"{job} came to its end before its time"
+        raise EnvError(
+            what, detail=_journal(name) if unit else "", fix="run the same command again"
+        )
+    if "error" in answer:
+        raise _error(answer["error"])
+    return answer
+
+
+@contextmanager
+def _started(words: list[str]) -> Iterator["subprocess.Popen[bytes]"]:
+    """A process that ends with the block, and with us: it hears that its stdin ends."""
+    process = subprocess.Popen(
+        words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
+    )
+    try:
+        yield process
+    finally:
+        for pipe in (process.stdin, process.stdout):
+            if pipe:
+                with suppress(BrokenPipeError):
+                    pipe.close()
+        process.wait()
+
+
+def _converse(process: "subprocess.Popen[bytes]", request: Answer, say: Say) -> Answer | None:
+    """Hand over the request; say what is said; the answer, or None when there is none."""
+    if process.stdin is None or process.stdout is None:
+        return None
+    with suppress(BrokenPipeError):
+        process.stdin.write(json.dumps(request).encode() + b"\n")
+        process.stdin.flush()
+    for _ in range(MOST):
+        line = process.stdout.readline(LONGEST)
+        if not line:
+            return None
+        found = _read(line)
+        if isinstance(found.get("say"), str):
+            say(shown(found["say"]))
+        elif "done" in found or "error" in found:
+            return found
+    return None
+
+
+def _read(line: bytes) -> Answer:
+    try:
+        found = json.loads(line)
+    except (ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _error(about: Any) -> EnvError:
+    about = about if isinstance(about, dict) else {}
+    kind = BadLock if about.get("for_good") is True else EnvError
+    text = {key: str(about.get(key, "")) for key in ("message", "fix", "detail")}
+    detail = "\n".join(shown(line) for line in text["detail"].splitlines()[-20:])
+    return kind(shown(text["message"])[:2000], fix=shown(text["fix"])[:500], detail=detail)
+
+
+def shown(text: str) -> str:
+    """A text from outside, safe on a terminal and in a log."""
+    return "".join(c if c.isprintable() else "?" for c in text)
+
+
+def _journal(name: str) -> str:
+    words = ["journalctl", "-q", "-o", "cat", "-n", "5", "-u", name]
+    done = subprocess.run(words, capture_output=True, text=True, errors="replace", check=False)
+    return "\n".join(shown(line) for line in done.stdout.splitlines())
+
+
+def _unit(name: str, yard: Yard | None, network: bool, seconds: int) -> list[str]:
+    given = [*WALLS, *BUILD, *(NETWORK if network else NO_NETWORK), f"RuntimeMaxSec={seconds}"]
+    if yard:
+        given.append(f"BindPaths={yard.hidden}:{yard.seen}")
+    variables = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "HOME": "/tmp"}  # noqa: S108
+    variables |= {"PYTHONPATH": os.environ.get("PYTHONPATH", "")}
+    return [
+        *("systemd-run", "--quiet", "--wait", "--collect", "--pipe", "--service-type=exec"),
+        *(f"--unit={name}", "--description=Build of a model's environment"),
+        *(f"--property={line}" for line in given),
+        *(f"--setenv={key}={value}" for key, value in variables.items()),
+        "--",
+    ]
