@@ -14,6 +14,7 @@ from mlops_install.resources.pulled import Pulled
 from mlops_install.resources.secret import Secret
 from mlops_install.resources.systemd import Services, UnitFile
 from mlops_install.resources.tree import Tree, tree_digest
+from mlops_install.resources.user import SystemUser
 from mlops_install.roles.base import with_login
 from mlops_install.shell import sh
 
@@ -72,6 +73,7 @@ def pull(context: Context) -> Iterator[AnyResource]:
     """The door through which tasks ask for a pull, and the DAG that does."""
     workflows, given = context.config.workflows, context.given
     repository = bool(workflows.repository)
+    yield SystemUser("mlops-git", "/nonexistent")
     yield Directory(STATE, whole=True)
     yield Secret(f"{SECRETS}/deploy_key", KEYGEN)
     yield File(

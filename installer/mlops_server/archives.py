@@ -10,12 +10,6 @@ from mlops_server.condapart import Say, archive_name
 from mlops_server.layout import Layout
 from mlops_server.lockfile import Locked
 
-PASSED = (
-    *("http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"),
-    *("SSL_CERT_FILE", "SSL_CERT_DIR"),
-)
-"""The variables that say how downloads reach the world."""
-
 
 def provide(
     layout: Layout, model: str, conda: list[Locked], wheels: list[Locked], say: Say
@@ -64,7 +58,7 @@ def _request(layout: Layout, conda: list[Locked], wheels: list[Locked]) -> dict[
         "index": os.environ.get("UV_DEFAULT_INDEX", ""),
         "config": layout.conda_config.read_text() if layout.conda_config.exists() else "",
         "logins": logins.read_text() if logins.exists() else "",
-        "variables": {name: os.environ[name] for name in PASSED if name in os.environ},
+        "variables": confined.network(),
     }
 
 

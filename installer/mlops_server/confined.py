@@ -20,8 +20,6 @@ from mlops_server.layout import Layout
 
 SYSTEMD = Path("/run/systemd/system")
 WALLS = (
-    # A user that exists for this one run: it cannot signal, trace or read what others run.
-    "DynamicUser=yes",
     "InaccessiblePaths=-/etc/mlops/secrets -/run/credentials",
     "InaccessiblePaths=-/etc/mlops/connections.json -/etc/mlops/variables.json",
     "InaccessiblePaths=-/run/mlops -/run/postgresql -/run/dbus -/var/lib/mlops",
@@ -29,6 +27,7 @@ WALLS = (
     "InaccessiblePaths=-/run/lock -/dev/mqueue",
     "TemporaryFileSystem=/dev/shm:mode=1777",
     "PrivateIPC=yes",
+    "RemoveIPC=yes",
     "ProtectSystem=strict",
     "ProtectHome=yes",
     "ProtectProc=invisible",
@@ -55,11 +54,13 @@ WALLS = (
     "LimitCORE=0",
     "UMask=0077",
 )
+# One that exists for this one run: it cannot signal, trace or read what others run.
+NOBODY = "DynamicUser=yes"
 NO_NETWORK = ("PrivateNetwork=yes", "RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6")
 NETWORK = ("RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK",)
 # The kernel counts these by user, and this one has no other process: they hold without cgroups.
 BUILD = (
-    "InaccessiblePaths=-/etc/mlops -/srv/mlops -/var/log -/var/lib/postgresql",
+    "InaccessiblePaths=-/etc/mlops -/srv/mlops/data -/var/log -/var/lib/postgresql",
     "LimitNPROC=1024",
     "TasksMax=1024",
     "LimitFSIZE=16G",
@@ -70,6 +71,11 @@ LONGEST = 1 << 16
 """Bytes of a line that a unit says; a longer one is cut."""
 MOST = 20_000
 """Lines that a unit may say."""
+
+PASSED = (
+    *("http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"),
+    *("SSL_CERT_FILE", "SSL_CERT_DIR"),
+)
 
 Say = Callable[[str], None]
 Answer = dict[str, Any]
@@ -85,6 +91,11 @@ class Yard:
 
     seen: Path
     hidden: Path
+
+
+def network() -> dict[str, str]:
+    """The variables that say how downloads reach the world; for stdin, since units are public."""
+    return {name: os.environ[name] for name in PASSED if name in os.environ}
 
 
 def isolated(layout: Layout | None = None) -> bool:
@@ -120,7 +131,7 @@ def remove(*paths: Path) -> None:
     """Remove what others made: however deep it is, and without following a link."""
     found = [str(path) for path in paths if os.path.lexists(path)]
     if found:
-        subprocess.run(["rm", "-rf", "--one-file-system", "--", *found], check=False)
+        subprocess.run(["/bin/rm", "-rf", "--one-file-system", "--", *found], check=False)
 
 
 def call(
@@ -133,12 +144,14 @@ def call(
     yard: Yard | None = None,
     network: bool = False,
     seconds: int = 7200,
+    user: str = "",
+    raised: Callable[[Any], EnvError] | None = None,
 ) -> Answer:
     """Have a job of `mlops_server.inside` done in the unit `name`. Raises `EnvError`.
 
     The answer is the unit's own word: whoever builds on it has to look.
     """
-    unit = _unit(name, yard, network, seconds) if isolated(layout) else []
+    unit = _unit(name, yard, network, seconds, user) if isolated(layout) else []
     words = [*unit, sys.executable, "-P", "-B", "-m", "mlops_server.inside", job]
     if unit:
         subprocess.run(["systemctl", "stop", "--quiet", name], stderr=subprocess.DEVNULL)
@@ -150,7 +163,7 @@ def call(
             what, detail=_journal(name) if unit else "", fix="run the same command again"
         )
     if "error" in answer:
-        raise _error(answer["error"])
+        raise (raised or described)(answer["error"])
     return answer
 
 
@@ -197,7 +210,8 @@ def _read(line: bytes) -> Answer:
     return found if isinstance(found, dict) else {}
 
 
-def _error(about: Any) -> EnvError:
+def described(about: Any) -> EnvError:
+    """The error that a unit tells of."""
     about = about if isinstance(about, dict) else {}
     kind = BadLock if about.get("for_good") is True else EnvError
     text = {key: str(about.get(key, "")) for key in ("message", "fix", "detail")}
@@ -216,15 +230,16 @@ def _journal(name: str) -> str:
     return "\n".join(shown(line) for line in done.stdout.splitlines())
 
 
-def _unit(name: str, yard: Yard | None, network: bool, seconds: int) -> list[str]:
-    given = [*WALLS, *BUILD, *(NETWORK if network else NO_NETWORK), f"RuntimeMaxSec={seconds}"]
+def _unit(name: str, yard: Yard | None, network: bool, seconds: int, user: str = "") -> list[str]:
+    who = f"User={user}" if user else NOBODY
+    given = [who, *WALLS, *BUILD, *(NETWORK if network else NO_NETWORK), f"RuntimeMaxSec={seconds}"]
     if yard:
         given.append(f"BindPaths={yard.hidden}:{yard.seen}")
     variables = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "HOME": "/tmp"}  # noqa: S108
     variables |= {"PYTHONPATH": os.environ.get("PYTHONPATH", "")}
     return [
         *("systemd-run", "--quiet", "--wait", "--collect", "--pipe", "--service-type=exec"),
-        *(f"--unit={name}", "--description=Build of a model's environment"),
+        *(f"--unit={name}", "--description=Work for mlops that nobody trusts"),
         *(f"--property={line}" for line in given),
         *(f"--setenv={key}={value}" for key, value in variables.items()),
         "--",

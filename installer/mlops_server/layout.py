@@ -74,6 +74,10 @@ class Layout:
         """The bare mirror of the workflows' repository."""
         return self.root / "srv/mlops/workflows/repository.git"
 
+    def mirror(self, repository: Path) -> Path | None:
+        """What is there already of a repository; only one that is made aside has such."""
+        return None
+
     @property
     def submodules(self) -> Path:
         """Bare mirrors of submodules."""

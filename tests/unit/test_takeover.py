@@ -204,11 +204,11 @@ def test_variables_of_packages_are_small_and_well_formed(tmp_path):
 
 
 def test_what_a_unit_says_is_only_text():
-    error = confined._error({"message": "a\x1b[2J\nb" * 1000, "detail": 7, "for_good": True})
+    error = confined.described({"message": "a\x1b[2J\nb" * 1000, "detail": 7, "for_good": True})
     assert isinstance(error, BadLock)
     assert error.message.isprintable()
     assert len(error.message) <= 2000
-    assert type(confined._error(["no", "error"])) is EnvError
+    assert type(confined.described(["no", "error"])) is EnvError
 
 
 def test_whatever_is_deep_is_removed(tmp_path):

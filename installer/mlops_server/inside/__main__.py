@@ -4,6 +4,7 @@ The request is one line of JSON. Lines {"say": text} come back while it works, a
 {"done": true, ...} or {"error": {...}} at its end.
 """
 
+import importlib
 import json
 import os
 import signal
@@ -38,7 +39,8 @@ def main() -> None:
 
 def _described(error: EnvError) -> dict[str, Any]:
     found = {"message": error.message, "fix": error.fix, "detail": error.detail}
-    return {**found, "for_good": isinstance(error, BadLock)}
+    more = {"kind": type(error).__name__, "commit": getattr(error, "commit", "")}
+    return {**found, **more, "for_good": isinstance(error, BadLock)}
 
 
 def _end_with_stdin() -> None:
@@ -52,10 +54,10 @@ def _end_with_stdin() -> None:
 
 
 def _job(name: str) -> Callable[[Answer], Answer | None]:
-    from mlops_server.inside import fetch, link, smoke, unpack
-
-    jobs = {"fetch": fetch.run, "unpack": unpack.run, "link": link.run, "smoke": smoke.run}
-    return jobs[name]
+    """Each loads what it needs itself."""
+    module = importlib.import_module(f"mlops_server.inside.{name}")
+    run: Callable[[Answer], Answer | None] = module.run
+    return run
 
 
 def say(text: str) -> None:

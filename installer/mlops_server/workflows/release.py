@@ -1,26 +1,22 @@
 """A commit becomes a release: its files are gathered, judged, written aside and renamed."""
 
 import hashlib
-import json
 import os
 import re
-import shutil
-import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from mlops_server import lockfile
-from mlops_server.disk import sync
 from mlops_server.errors import EnvError
-from mlops_server.layout import METADATA, Layout
+from mlops_server.layout import Layout
 from mlops_server.models import project
 from mlops_server.workflows import refusals
 from mlops_server.workflows.config import Config, refused, resolve
 from mlops_server.workflows.git import Repository
 from mlops_server.workflows.refusals import Entry, Rejected, shown
 from mlops_server.workflows.remote import AbsentError
-from mlops_server.workflows.state import Say, metadata
+from mlops_server.workflows.state import Say
 
 RELEASE = re.compile(r"[0-9a-f]{12}")
 NEW = ".new-"
@@ -47,32 +43,13 @@ class Maker:
     say: Say
     _found: dict[str, Found] = field(default_factory=dict)
 
-    def make(self, commit: str) -> Path:
-        """The release of a commit, made where it is not there. Raises `Rejected`."""
-        final = self.layout.releases / commit[:12]
-        if final.is_dir():
-            if metadata(final).get("commit") == commit:
-                return final
-            raise Rejected(f"{final} is of another commit whose name begins as this one's")
-        self._found = {}
+    def make(self, commit: str) -> None:
+        """Write the files of a commit aside. Raises `Rejected`."""
         self._gather(self.repository, commit, "", 0)
         entries = {path: found.entry for path, found in self._found.items()}
         refusals.sizes(entries.values(), self.config.max_file_mb, self.config.max_release_mb)
         refusals.tree(entries)
-        fresh = final.with_name(f"{NEW}{final.name}")
-        shutil.rmtree(fresh, ignore_errors=True)
-        try:
-            self._write(fresh)
-            models(fresh, self.config)
-            about = {"commit": commit, "ref": self.config.full_ref}
-            text = json.dumps(about | self.repository.describes(commit), indent=1)
-            (fresh / METADATA).write_text(f"{text}\n")
-            subprocess.run(["sync", "-f", str(fresh)], check=False)
-            fresh.rename(final)
-        finally:
-            shutil.rmtree(fresh, ignore_errors=True)
-        sync(final.parent)
-        return final
+        self._write(self.layout.releases / commit[:12])
 
     def _gather(self, repository: Repository, commit: str, prefix: str, depth: int) -> None:
         """Find what a commit holds, by the lists of Git alone; submodules are fetched."""
@@ -130,7 +107,6 @@ class Maker:
         name = hashlib.sha256(url.encode()).hexdigest()[:16]
         mirror = Repository(self.layout, self.layout.submodules / f"{name}.git", url)
         mirror.ensure()
-        os.utime(mirror.path)
         try:
             self._pinned(mirror, commit, path)
         except AbsentError:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from mlops_server.confined import WALLS, isolated
+from mlops_server.confined import NOBODY, WALLS, isolated
 
 GRACE = 20
 """How much longer than the unit's own limit its starter waits, in seconds."""
@@ -19,6 +19,7 @@ KEPT = 1 << 20
 TOO_MUCH = 64 << 20
 """Bytes of output that are a reason to refuse a commit."""
 PROPERTIES = (
+    NOBODY,
     *WALLS,
     "SupplementaryGroups=airflow",  # reads what tasks can read: data, airflow.cfg (no secrets)
     "PrivateNetwork=yes",
