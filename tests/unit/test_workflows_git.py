@@ -370,6 +370,13 @@ def test_a_submodule_whose_commit_was_never_pushed(server, repo, library):
         ("http://example.org/x.git", "http:// is not used"),
         ("https://u:secret@example.org/x.git", "its address holds a password"),
         ("-oProxyCommand=x:y", ""),
+        ("https://127.0.0.1:8082/x.git", "is on the server itself"),
+        ("https://LOCALHOST./x.git", "is on the server itself"),
+        ("https://127.1/x.git", "is on the server itself"),
+        ("ssh://[::ffff:127.0.0.1]/x.git", "is on the server itself"),
+        ("git@[::1]:x.git", "is on the server itself"),
+        ("root@localhost:x.git", "is on the server itself"),
+        ("https://169.254.169.254/x.git", "is on the server itself"),
         ("/nowhere/at/all.git", "is not there"),
     ],
 )

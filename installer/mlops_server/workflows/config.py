@@ -3,6 +3,7 @@
 import re
 import tomllib
 from dataclasses import dataclass, fields
+from ipaddress import ip_address
 from pathlib import Path
 
 from mlops_server.errors import EnvError
@@ -11,6 +12,7 @@ from mlops_server.models import sources
 FIX = "correct [workflows] in mlops.toml, then `mlops-install apply`"
 REF = re.compile(r"refs/(?:heads|tags)/(?!.*(?:\.\.|//|\.lock$))[^\x00-\x20\x7f~^:?*\[\\]+")
 _SCP = re.compile(r"(?:[\w.-]+@)?(?:[A-Za-z0-9][\w.-]*|\[[0-9a-fA-F:]+\]):(?!:|//)\S+")
+_SCP_HOST = re.compile(r"^[\w.-]+@")
 _URL = re.compile(r"([a-z][a-z0-9+-]*)://(?:([^/@\s]*)@)?([^/@\s-][^/@\s]*)?/\S*")
 
 
@@ -80,6 +82,27 @@ def refused(url: str, protocols: tuple[str, ...]) -> str:
     if login and ":" in login:
         return "its address holds a password"
     return "" if host or protocol == "file" else f"{url!r} names no host"
+
+
+def host(url: str) -> str:
+    """The host that an address names, in small letters; empty: none."""
+    found = _URL.fullmatch(url)
+    name = found[3] or "" if found else _SCP_HOST.sub("", url).partition(":")[0]
+    name = name.rpartition("]")[0] + "]" if name.startswith("[") else name.partition(":")[0]
+    return name.strip("[]").rstrip(".").lower()
+
+
+def is_here(url: str) -> bool:
+    """Whether an address is on the machine itself, or one that only machines of a cloud ask."""
+    name = host(url)
+    if name == "localhost" or name.endswith(".localhost"):
+        return True
+    try:
+        address = ip_address(name)
+        address = getattr(address, "ipv4_mapped", None) or address
+    except ValueError:
+        return bool(re.fullmatch(r"[0-9.]+|0x[0-9a-f.x]+", name))  # 127.1, 0x7f000001
+    return address.is_loopback or address.is_link_local or address.is_unspecified
 
 
 def resolve(base: str, url: str) -> str:
