@@ -87,9 +87,9 @@ def refused(url: str, protocols: tuple[str, ...]) -> str:
 def host(url: str) -> str:
     """The host that an address names, in small letters; empty: none."""
     found = _URL.fullmatch(url)
-    name = found[3] or "" if found else _SCP_HOST.sub("", url).partition(":")[0]
-    name = name.rpartition("]")[0] + "]" if name.startswith("[") else name.partition(":")[0]
-    return name.strip("[]").rstrip(".").lower()
+    name = (found[3] or "") if found else _SCP_HOST.sub("", url)
+    inner = re.match(r"\[([^\]]*)\]", name)
+    return (inner[1] if inner else name.partition(":")[0]).rstrip(".").lower()
 
 
 def is_here(url: str) -> bool:
