@@ -142,9 +142,10 @@ _FIXES = (
     ("401", "the login for the channel or its mirror is missing or wrong"),
     ("403", "the login for the channel or its mirror is missing or wrong"),
     ("404", "the channel no longer has this package: `mlops-install lock`, or add a mirror"),
+    ("request failed after", "the channel cannot be reached: check network, proxy and mirrors"),
     ("error sending request", "the channel cannot be reached: check network, proxy and mirrors"),
     ("connect", "the channel cannot be reached: check network, proxy and mirrors"),
     ("dns", "the channel cannot be reached: check network, proxy and mirrors"),
 )
-_FOR_GOOD = re.compile(r"\(404 not found\)|\bhash mismatch\b", re.IGNORECASE)
+_FOR_GOOD = re.compile(r"\(404 [^)]*\)|\bhash mismatch\b", re.IGNORECASE)
 """What no other try will change; a word such as 404 alone may be part of an address."""

@@ -276,6 +276,7 @@ def test_wheels_come_from_the_mirror_where_one_is_set(server, monkeypatch):
     monkeypatch.setenv("UV_CACHE_DIR", "ours is another")
     entries = server.entries()
     entries[-1]["url"] = "http://127.0.0.1:9/tiny-1.0-py3-none-any.whl"
+    (server.layout.wheel_cache / entries[-1]["hash"]["sha256"]).unlink()
     lock = server.offer("mirror", entries)
     server.mlops("env", "build", "mirror", lock)
     assert_whole(server.prefix("mirror", lock), entries)
