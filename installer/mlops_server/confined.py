@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -153,25 +154,46 @@ def call(
     """
     unit = _unit(name, yard, network, seconds, user) if isolated(layout) else []
     words = [*unit, sys.executable, "-P", "-B", "-m", "mlops_server.inside", job]
-    if unit:
-        subprocess.run(["systemctl", "stop", "--quiet", name], stderr=subprocess.DEVNULL)
-    with _started(words) as process:
+    stop = partial(_stop, name) if unit else _nothing
+    stop()  # what a killed command left
+    with _started(words, stop) as process:
         answer = _converse(process, request, say)
-    if answer is None:
-        what = f"{job} came to its end before its time"
-        raise EnvError(
-            what, detail=_journal(name) if unit else "", fix="run the same command again"
-        )
     if "error" in answer:
         raise (raised or described)(answer["error"])
+    if "done" not in answer:
+        what = f"{job} came to its end before its time"
+        raise EnvError(what, detail=answer["rest"], fix="run the same command again")
     return answer
 
 
+def _nothing() -> None:
+    """Without units there is none to stop."""
+
+
+def _stop(name: str) -> None:
+    """Have nothing of a unit at work, whatever it says of itself. Raises `EnvError`."""
+    unit = f"{name}.service"
+    subprocess.run(["systemctl", "stop", "--quiet", unit], stderr=subprocess.DEVNULL, check=False)
+    words = ["systemctl", "show", "--property=ActiveState", "--value", unit]
+    state = subprocess.run(words, capture_output=True, text=True, check=False).stdout.strip()
+    if state not in ("inactive", "failed"):
+        raise EnvError(
+            f"{unit} does not end: it is {state or 'unknown'}", fix=f"systemctl kill {unit}"
+        )
+
+
 @contextmanager
-def _started(words: list[str]) -> Iterator["subprocess.Popen[bytes]"]:
-    """A process that ends with the block, and with us: it hears that its stdin ends."""
+def _started(words: list[str], stop: Callable[[], None]) -> Iterator["subprocess.Popen[bytes]"]:
+    """A process that ends with the block, and with us: it hears that its stdin ends.
+
+    It gets pipes only: a terminal of ours would let it type there.
+    """
     process = subprocess.Popen(
-        words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
+        words,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
     )
     try:
         yield process
@@ -180,26 +202,28 @@ def _started(words: list[str]) -> Iterator["subprocess.Popen[bytes]"]:
             if pipe:
                 with suppress(BrokenPipeError):
                     pipe.close()
+        stop()
         process.wait()
 
 
-def _converse(process: "subprocess.Popen[bytes]", request: Answer, say: Say) -> Answer | None:
-    """Hand over the request; say what is said; the answer, or None when there is none."""
+def _converse(process: "subprocess.Popen[bytes]", request: Answer, say: Say) -> Answer:
+    """Hand over the request; say what is said; the answer, or else what was said at the end."""
+    rest: list[str] = []
     if process.stdin is None or process.stdout is None:
-        return None
+        raise ValueError("the process has no pipes")
     with suppress(BrokenPipeError):
         process.stdin.write(json.dumps(request).encode() + b"\n")
         process.stdin.flush()
     for _ in range(MOST):
         line = process.stdout.readline(LONGEST)
-        if not line:
-            return None
         found = _read(line)
+        if not line or "done" in found or "error" in found:
+            return found or {"rest": "\n".join(rest)}
         if isinstance(found.get("say"), str):
             say(shown(found["say"]))
-        elif "done" in found or "error" in found:
-            return found
-    return None
+        else:
+            rest = [*rest[-5:], shown(line.decode(errors="replace").rstrip())]
+    return {"rest": f"it said more than {MOST} lines"}
 
 
 def _read(line: bytes) -> Answer:
@@ -222,12 +246,6 @@ def described(about: Any) -> EnvError:
 def shown(text: str) -> str:
     """A text from outside, safe on a terminal and in a log."""
     return "".join(c if c.isprintable() else "?" for c in text)
-
-
-def _journal(name: str) -> str:
-    words = ["journalctl", "-q", "-o", "cat", "-n", "5", "-u", name]
-    done = subprocess.run(words, capture_output=True, text=True, errors="replace", check=False)
-    return "\n".join(shown(line) for line in done.stdout.splitlines())
 
 
 def _unit(name: str, yard: Yard | None, network: bool, seconds: int, user: str = "") -> list[str]:
