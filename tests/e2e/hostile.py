@@ -79,7 +79,8 @@ def hard_link(): os.link("/etc/shadow", f"{here}/hard")
 def kernel(): write("/proc/sys/kernel/core_pattern")
 def terminal(): open("/dev/tty").close()
 def sparse(): f = open(f"{here}/sparse", "wb"); f.truncate(20 << 30)
-def spawn(): os.posix_spawn("/usr/bin/sudo", ["sudo", "-n", "true"], {}); os.wait()
+def sudo(): subprocess.run(["sudo", "-n", "true"], check=True)
+def su(): subprocess.run(["su", "-c", "true"], stdin=subprocess.DEVNULL, check=True)
 
 
 def namespace():
@@ -168,7 +169,7 @@ def temporary(): write("/tmp/evil"); write("/var/tmp/evil")
 for work in (who, shadow, secrets, fernet_key, credentials, data, cron, program, unit,
              other_environment, package_cache, wheel_cache, release, our_code, locks, queue, home,
              network, api, ssh, postgresql, door, systemd, manager, start_unit, device, setuid,
-             root, hard_link, kernel, terminal, sparse, spawn, namespace, others, signals, logins,
+             root, hard_link, kernel, terminal, sparse, sudo, su, namespace, others, signals, logins,
              asker, bomb, leave_behind, shared_memory, temporary):
     attack(work)
 if os.path.exists(f"{here}/sparse"):
