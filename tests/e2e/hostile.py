@@ -169,8 +169,8 @@ def temporary(): write("/tmp/evil"); write("/var/tmp/evil")
 for work in (who, shadow, secrets, fernet_key, credentials, data, cron, program, unit,
              other_environment, package_cache, wheel_cache, release, our_code, locks, queue, home,
              network, api, ssh, postgresql, door, systemd, manager, start_unit, device, setuid,
-             root, hard_link, kernel, terminal, sparse, sudo, su, namespace, others, signals, logins,
-             asker, bomb, leave_behind, shared_memory, temporary):
+             root, hard_link, kernel, terminal, sparse, sudo, su, namespace, others, signals,
+             logins, asker, bomb, leave_behind, shared_memory, temporary):
     attack(work)
 if os.path.exists(f"{here}/sparse"):
     os.unlink(f"{here}/sparse")
