@@ -74,7 +74,7 @@ def test_code_of_packages_reaches_nothing(attacker: Attacker) -> None:
     evil = hostile.EVIL.replace("MARK", mark).replace("HOST, PORT", here)
     python = {"bin/python": hostile.PYTHON, "bin/evil.py": evil}
     code, output = attacker.build(
-        "evil",
+        "attack",
         hostile.package(attacker.folder, "python", python),
         hostile.package(attacker.folder, "bait", BAIT, "python"),
     )
@@ -92,8 +92,8 @@ def test_code_of_packages_reaches_nothing(attacker: Attacker) -> None:
     assert found["smoke"]["setuid"].startswith("dead"), "the finished prefix is root's"
     assert server.ssh(f"ls -d {' '.join(PLACES)} 2>/dev/null || true") == ""
     assert server.ssh(f"pgrep -f 'sleep {mark}' || true") == "", "nothing lives on"
-    assert server.ssh("ls -A /opt/mlops/envs/evil/builds") == ""
-    assert server.ssh("systemctl list-units --all -q 'mlops-*-evil*'") == ""
+    assert server.ssh("ls -A /opt/mlops/envs/attack/builds") == ""
+    assert server.ssh("systemctl list-units --all -q 'mlops-*-attack*'") == ""
 
 
 def leaving(text: str) -> str:
@@ -150,16 +150,8 @@ def test_what_is_taken_over_is_root_s(attacker: Attacker) -> None:
         hostile.package(attacker.folder, "bait", BAIT, "python"),
     )
     assert code == 0, output
-    prefix = attacker.server.ssh("readlink -f /opt/mlops/envs/sly/[0-9a-f]*")
-    assert attacker.server.ssh(f"ls {prefix}").split() == [
-        "bin",
-        "conda-meta",
-        "inner",
-        "lib",
-        "open",
-        "t",
-        "twin",
-    ]
+    prefix = attacker.server.ssh("ls -d /opt/mlops/envs/sly/builds/*")
+    assert {"bin", "inner", "t", "twin"} <= set(attacker.server.ssh(f"ls {prefix}").split())
     loose = f"find {prefix} ! -type l \\( -perm /7022 -o ! -user root -o ! -group root \\)"
     assert attacker.server.ssh(loose) == ""
 
