@@ -5,7 +5,7 @@ RUNTIME := .venv/.runtime
 READY := .venv/.ready
 INSTALL := $(BIN)/python scripts/pip-install
 
-.PHONY: demo demo-box demo-down test quick lint unit e2e chaos upgrade-test faults bench lock clean uninstall-test versions-test vm-test
+.PHONY: demo demo-box demo-down test quick lint unit tools e2e chaos upgrade-test faults bench lock clean uninstall-test versions-test vm-test
 
 # The box is made while the virtual environment is filled: all that it needs is Python itself.
 demo:
@@ -20,9 +20,9 @@ demo-down: $(RUNTIME)
 	$(BIN)/mlops-install box down demo
 	@rm -rf .demo
 
-test: lint unit e2e
+test: lint unit tools e2e
 
-# What needs no box.
+# What needs no box and waits for no other program.
 quick: lint unit
 
 lint: $(READY)
@@ -32,6 +32,10 @@ lint: $(READY)
 
 unit: $(READY)
 	$(BIN)/pytest -q -n 2 --dist loadscope --durations=25 tests/unit
+
+# conda-lock, uv, builds and trainings for real; no box either.
+tools: $(READY)
+	$(BIN)/pytest -q -n 2 --dist loadscope --durations=25 tests/tools
 
 # What a machine cannot run is skipped with its reason; under CI=true that is a failure.
 e2e: $(READY)

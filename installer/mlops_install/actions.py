@@ -172,7 +172,7 @@ def agreed(server: Host, what: str = "Change") -> bool:
         return report.ask(f"{what} {server.address}? [y/N] ")
     except EOFError as error:
         raise ConfigError(
-            "there is nobody to ask whether to change the server",
+            "there is no terminal to ask whether to change the server",
             fix="add --yes to carry out the plan without asking",
         ) from error
 

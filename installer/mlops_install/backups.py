@@ -97,10 +97,15 @@ def download(server: Host, name: str, to: Path) -> Path:
             fresh.chmod(0o600)
             size, sha256 = session.save(out)
         if (size, sha256) != (about["size"], about["sha256"]):
-            raise ApplyError(f"{path.name} did not arrive whole", fix="run it again")
+            raise ApplyError(
+                f"{path.name} did not arrive complete", fix="run the same command again"
+            )
         fresh.replace(path)
     except OSError as error:
-        raise ConfigError(f"cannot write {path}: {error.strerror}", fix="make room") from error
+        raise ConfigError(
+            f"cannot write {path}: {error.strerror}",
+            fix="make room there, or name another folder by --to",
+        ) from error
     finally:
         fresh.unlink(missing_ok=True)
     return path

@@ -51,5 +51,5 @@ class Backup(Section):
     @model_validator(mode="after")
     def _one_way(self) -> "Backup":
         if self.age_recipient and self.passphrase:
-            raise ValueError("age_recipient and passphrase exclude each other")
+            raise ValueError("set age_recipient or passphrase, not both")
         return self

@@ -67,13 +67,13 @@ def _key(pem: str) -> Any:
         return serialization.load_pem_private_key(pem.encode(), None)
     except TypeError as error:
         raise ConfigError(
-            f"{KEY}: it is encrypted, and nginx starts without anybody who knows the passphrase",
+            f"{KEY}: it is encrypted, and nginx has nobody to ask for the passphrase",
             fix="decrypt it by `openssl pkey -in KEY -out NEW`",
         ) from error
     except (ValueError, UnsupportedAlgorithm) as error:
         raise ConfigError(
-            f"{KEY}: it is no private key that can be read",
-            fix="give the key as PEM; `openssl pkey -in KEY -noout -text` tells more",
+            f"{KEY}: this is not a private key in PEM form",
+            fix="set it to a PEM file; `openssl pkey -in KEY -noout -text` tells more",
         ) from error
 
 
@@ -83,8 +83,10 @@ def _pair(certificates: list[x509.Certificate], key: Any) -> None:
         return
     others = [one for one in certificates[1:] if _public(one.public_key()) == ours]
     raise ConfigError(
-        f"{CERTIFICATE}: the first one in it does not belong to the key",
-        fix=FIRST if others else f"give the key that {_title(certificates[0])} was made with",
+        f"{CERTIFICATE}: the first certificate in the file does not belong to {KEY}",
+        fix=FIRST
+        if others
+        else f"set [proxy] certificate_key to the key that {_title(certificates[0])} was made with",
     )
 
 
@@ -155,13 +157,13 @@ def _each(bundle: str) -> Iterator[x509.Certificate]:
 def _dates(one: x509.Certificate, now: datetime) -> None:
     if now > one.not_valid_after_utc:
         raise ConfigError(
-            f"{CERTIFICATE}: {_title(one)} has expired on {one.not_valid_after_utc:%Y-%m-%d}",
-            fix="give a newer one",
+            f"{CERTIFICATE}: {_title(one)} expired on {one.not_valid_after_utc:%Y-%m-%d}",
+            fix="have it renewed, and set [proxy] certificate to the new file",
         )
     if now < one.not_valid_before_utc:
         raise ConfigError(
             f"{CERTIFICATE}: {_title(one)} is not valid before {one.not_valid_before_utc:%F %R}",
-            fix="wait, or mend the clock of this machine",
+            fix="wait until then, or correct the clock of this machine",
         )
 
 

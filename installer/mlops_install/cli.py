@@ -5,7 +5,7 @@ Heavy libraries are imported by the command that needs them.
 
 import re
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from mlops_server.errors import EnvError
@@ -30,6 +30,7 @@ from mlops_install.options import (
 from mlops_install.uninstallcli import uninstall
 from mlops_install.workflowscli import rollback, sync, workflows
 
+NAME = "mlops-install"
 app = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
@@ -50,7 +51,7 @@ app.add_typer(box, name="box", help="Disposable servers on this machine (Linux, 
 def run(words: list[str]) -> int:
     """Run the command line; every error of ours ends here, with exit code 1."""
     try:
-        code = app(words, standalone_mode=False)
+        code = app(words, prog_name=NAME, standalone_mode=False)
     except MlopsError as problem:
         return _told(problem)
     except EnvError as problem:  # of what both sides share
@@ -63,15 +64,19 @@ def run(words: list[str]) -> int:
         # A mistake in the words of the command line; typer does not export their base class.
         if not hasattr(problem, "format_message"):
             raise
-        return _told(_usage(problem.format_message()))
+        return _told(_usage(problem))
     if code == INTERRUPTED:  # what typer makes of Ctrl-C
         raise KeyboardInterrupt
     return int(code or 0)
 
 
-def _usage(message: str) -> MlopsError:
+def _usage(problem: Any) -> MlopsError:
+    message = problem.format_message()
+    command = getattr(getattr(problem, "ctx", None), "command_path", NAME)
+    if message.startswith("Usage:"):  # of a group: `mlops-install box` alone
+        return MlopsError("no command is named", detail=message, fix=f"see `{command} --help`")
     found = re.search(r"No such command '([^']*[@.:][^']*)'", message)
-    fix = f"`mlops-install apply {found[1]}`?" if found else "see `mlops-install --help`"
+    fix = f"`mlops-install apply {found[1]}`?" if found else f"see `{command} --help`"
     return MlopsError(message.rstrip("."), fix=fix)
 
 

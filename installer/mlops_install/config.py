@@ -38,13 +38,13 @@ def parse(text: str, where: str, folder: Path | None = None) -> Config:
     try:
         return Config.model_validate(tomllib.loads(text), context={"folder": folder})
     except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{where}: {error}", fix="mend the line; the syntax is TOML") from error
+        raise ConfigError(f"{where} is not TOML: {error}", fix="correct that line") from error
     except ValidationError as error:
         problems = [_problem(text, where, dict(e)) for e in error.errors()]
         raise ConfigError(
             "the config is not right" if len(problems) > 1 else problems[0],
             detail="\n".join(problems) if len(problems) > 1 else "",
-            fix="every setting stands in mlops.example.toml (`mlops-install init` writes one)",
+            fix="`mlops-install init example.toml` writes a file that explains every setting",
         ) from error
 
 
@@ -52,7 +52,10 @@ def _text(path: Path) -> str:
     try:
         return path.expanduser().read_text(encoding="utf-8-sig")
     except OSError as error:
-        raise ConfigError(f"cannot read {path}: {error.strerror}", fix="mend the path") from error
+        raise ConfigError(
+            f"cannot read {path}: {error.strerror}",
+            fix="correct --config, or the rights of the file",
+        ) from error
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path} is not UTF-8: {error}", fix="save it as UTF-8") from error
 
@@ -62,8 +65,9 @@ def _problem(text: str, where: str, error: dict[str, Any]) -> str:
     place = f"{where}:{_line(text, keys)}: {_dotted(keys)}"
     if error["type"] == "extra_forbidden":
         return f"{place}: there is no such setting{_nearest(keys)}"
-    message = str(error["msg"]).removeprefix("Value error, ")
-    said = f"{message[0].lower()}{message[1:]}"
+    from mlops_install import wrongvalues  # most configs are right
+
+    said = wrongvalues.told(error, keys)
     value = shown(keys, error["input"])
     if error["type"] == "value_error":  # ours, which tells what is right by itself
         return f"{place}: {value}{': ' if value else ''}{said}"

@@ -78,14 +78,20 @@ class Connection(Section):
     def _sound(self) -> "Connection":
         twice = self.extra.keys() & self.secret_extra.keys()
         if twice:
-            raise ValueError(f"{', '.join(sorted(twice))} is in extra and in secret_extra")
+            raise ValueError(
+                f"{', '.join(sorted(twice))} is in extra and in secret_extra: keep one"
+            )
         if self.trust and self.type not in TRUST:
-            raise ValueError(f"trust is for {' and '.join(sorted(TRUST))}")
+            raise ValueError(f"trust is only for the types {' and '.join(sorted(TRUST))}")
         for name in ENCRYPTED.get(self.type, {}):
             if name in self.extra or name in self.secret_extra:
-                raise ValueError(f"{name} is set by `encrypted`, not in extra")
+                raise ValueError(
+                    f"{name} is set by `encrypted`: remove it from extra and secret_extra"
+                )
         if not self.encrypted and self.type in ENCRYPTED and not _local(self.host):
-            raise ValueError("encrypted = false sends the password in the clear: refused")
+            raise ValueError(
+                "encrypted = false would send the password in the clear: only for a local host"
+            )
         return self
 
 
@@ -169,9 +175,12 @@ def _trust(name: str, one: Connection) -> str:
     try:
         text = Path(str(one.trust)).expanduser().read_text()
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"[connections.{name}] trust: {error}", fix="mend the path") from error
+        raise ConfigError(f"[connections.{name}] trust: {error}", fix="correct the path") from error
     if "-----BEGIN CERTIFICATE-----" not in text:
-        raise ConfigError(f"[connections.{name}] trust: {one.trust} is no PEM", fix="give PEM")
+        raise ConfigError(
+            f"[connections.{name}] trust: {one.trust} is not a PEM file",
+            fix="set it to the authority's certificate in PEM form",
+        )
     return text
 
 

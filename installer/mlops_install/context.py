@@ -124,13 +124,17 @@ def _text(setting: str, path: str | None) -> str | None:
     try:
         return Path(path).expanduser().read_text()
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{setting}: cannot read {path}: {error}", fix="mend the path") from error
+        raise ConfigError(
+            f"{setting}: cannot read {path}: {error}", fix=f"correct the path in {setting}"
+        ) from error
 
 
 def _pem(setting: str, path: str | None) -> str | None:
     text = _text(setting, path)
     if text is not None and "-----BEGIN " not in text:
-        raise ConfigError(f"{setting}: {path} is not a PEM file", fix="give the file as PEM")
+        raise ConfigError(
+            f"{setting}: {path} is not a PEM file", fix=f"set {setting} to a file in PEM form"
+        )
     return text
 
 

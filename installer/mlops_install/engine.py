@@ -150,7 +150,7 @@ class LaneRun:
         left = differences(current, self._resource.desired)
         if left:
             words = "; ".join(f"{d.key or 'it'} is {d.old}, wanted {d.new}" for d in left)
-            self._fail(f"{self._resource.name} did not come about: {words}")
+            self._fail(f"{self._resource.name} is still not as wanted: {words}")
         self.watch(Event("done", self.lane.name, self._resource.name))
         self.at, self.answer = self.at + 1, None
         return True
@@ -160,7 +160,7 @@ class LaneRun:
         why = self._resource.explain()
         lines = [*self.tail, *(self.host.run(why).stdout.splitlines()[-TAIL:] if why else ())]
         told = [line.removeprefix("fix: ") for line in lines if line.startswith("fix: ")]
-        cause = told[-1] if told else "mend the cause"
+        cause = told[-1] if told else "correct what the lines above tell"
         fix = f"{cause}; then run the same command again; the whole log is {LOG} on the server"
         detail = "\n".join(line for line in lines if not line.startswith("fix: "))
         raise ApplyError(message, detail=detail, fix=fix)

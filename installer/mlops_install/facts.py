@@ -172,7 +172,11 @@ def gather(
     """
     result = host.first(script(questions), ask_password, said)
     if "init=" not in result.stdout:
-        raise HostError("the server cannot tell what it is", detail=result.stderr)
+        raise HostError(
+            "the server did not say which system it is",
+            detail=result.stderr,
+            fix="log in by ssh: the login shell must run `sh`, and print nothing by itself",
+        )
     return parse(result.stdout)
 
 

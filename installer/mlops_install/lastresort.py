@@ -65,7 +65,7 @@ def _odd(error: Exception) -> int:
     text = hidden(" ".join(f"{type(error).__name__}: {error}".split()))[:300]
     file = _write(error)
     where = f"the traceback is in {file}" if file else "there is no room for the traceback"
-    _say(f"error: something happened that nobody foresaw: {text}")
+    _say(f"error: something unexpected happened: {text}")
     _say(f"fix:   {where}; add that file to your report")
     return _quiet(1)
 

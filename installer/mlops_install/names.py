@@ -15,7 +15,7 @@ def problem(name: str) -> str:
         try:
             ipaddress.ip_address(name)
         except ValueError:
-            return "it is no address; a name is such as ml.example.org, without a port"
+            return "this is not an address; a name is such as ml.example.org, without a port"
         return ""
     if len(name) > LONGEST:
         return f"it has {len(name)} characters, and a host name has {LONGEST} at most"

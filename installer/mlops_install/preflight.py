@@ -3,6 +3,8 @@
 import re
 from collections.abc import Iterator
 
+from mlops_server.errors import Flaw
+
 from mlops_install import __version__, calendars, clusters
 from mlops_install.errors import PreflightError
 from mlops_install.facts import Facts
@@ -30,7 +32,7 @@ def check(config: Config, facts: Facts) -> None:
         )
 
 
-def _problems(config: Config, facts: Facts) -> Iterator[tuple[str, str]]:
+def _problems(config: Config, facts: Facts) -> Iterator[Flaw]:
     yield from _newer(facts)
     yield from _system(facts)
     yield from _size(facts)
@@ -40,11 +42,11 @@ def _problems(config: Config, facts: Facts) -> Iterator[tuple[str, str]]:
     yield from _database(config, facts)
 
 
-def _newer(facts: Facts) -> Iterator[tuple[str, str]]:
+def _newer(facts: Facts) -> Iterator[Flaw]:
     """What a newer one made would look like drift to us, and be taken back."""
     there = facts.installed.partition(" ")[2]
     if _numbers(there) > _numbers(__version__):
-        yield (
+        yield Flaw(
             f"it was set up by mlops-install {there}, and this is {__version__}",
             f"use mlops-install {there} or newer; `mlops-install rollback airflow` is the way to"
             " an older Airflow",
@@ -55,52 +57,58 @@ def _numbers(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in re.findall(r"[0-9]+", version)[:3])
 
 
-def _system(facts: Facts) -> Iterator[tuple[str, str]]:
+def _system(facts: Facts) -> Iterator[Flaw]:
     if (facts.os_id, facts.os_version) not in SUPPORTED:
-        yield f"it runs {facts.os_id} {facts.os_version}", "use Debian 12 or 13, or Ubuntu 24.04"
+        yield Flaw(
+            f"it runs {facts.os_id} {facts.os_version}", "use Debian 12 or 13, or Ubuntu 24.04"
+        )
     if facts.init != "systemd":
-        yield f"its first process is {facts.init}, not systemd", "use a server or VM with systemd"
+        yield Flaw(
+            f"its first process is {facts.init}, not systemd", "use a server or VM with systemd"
+        )
     if facts.machine not in ("x86_64", "aarch64"):
-        yield f"its processor is {facts.machine}", "use x86_64 or aarch64"
+        yield Flaw(f"its processor is {facts.machine}", "use x86_64 or aarch64")
 
 
-def _size(facts: Facts) -> Iterator[tuple[str, str]]:
+def _size(facts: Facts) -> Iterator[Flaw]:
     if facts.memory_mb < MIN_MEMORY_MB:
-        yield f"{facts.memory_mb} MiB of memory, {MIN_MEMORY_MB} needed", "give it 2 GiB or more"
+        yield Flaw(
+            f"{facts.memory_mb} MiB of memory, {MIN_MEMORY_MB} needed", "give it 2 GiB or more"
+        )
     if facts.installed:
         return
     for name, free in (("/opt", facts.disk_mb), ("/var", facts.var_mb)):
         if free < MIN_DISK_MB:
-            yield f"{free} MiB free at {name}, {MIN_DISK_MB} needed", f"make room at {name}"
+            yield Flaw(f"{free} MiB free at {name}, {MIN_DISK_MB} needed", f"make room at {name}")
 
 
-def _taken(wanted: Proxy, facts: Facts) -> Iterator[tuple[str, str]]:
+def _taken(wanted: Proxy, facts: Facts) -> Iterator[Flaw]:
     web, api = {"nginx"}, {"gunicorn", "airflow", "python", "python3"}
     settings = {wanted.http_port: "http_port", wanted.https_port: "https_port"}
     ours = {**dict.fromkeys(settings, web), 8080: web | api, **dict.fromkeys(SLOTS.values(), api)}
     for port, program in facts.ports.items():
         if port in ours and not (facts.installed and re.split("[: ]", program)[0] in ours[port]):
             other = f", or set another {settings[port]} in [proxy]" if port in settings else ""
-            yield f"port {port} is taken by {program}", f"stop {program}, or move it{other}"
+            yield Flaw(f"port {port} is taken by {program}", f"stop {program}, or move it{other}")
 
 
-def _judged(config: Config, facts: Facts) -> Iterator[tuple[str, str]]:
+def _judged(config: Config, facts: Facts) -> Iterator[Flaw]:
     system = (facts.os_id, facts.os_version)
     if facts.answers.get("zone") == "no" and system not in SPLIT:
-        yield (
+        yield Flaw(
             f"its package tzdata has no time zone {config.base.timezone}",
             "set another timezone in [base], or run `apt update && apt install tzdata` there",
         )
     if problem := calendars.verdict(facts.answers.get("calendar", "")):
-        yield (
+        yield Flaw(
             f'[backup] every = "{config.backup.every}": {problem}',
             "set it to an event that `systemd-analyze calendar` takes there",
         )
 
 
-def _database(config: Config, facts: Facts) -> Iterator[tuple[str, str]]:
+def _database(config: Config, facts: Facts) -> Iterator[Flaw]:
     if facts.database and facts.database_mark != MARK and not config.postgres.adopt:
-        yield (
+        yield Flaw(
             "its PostgreSQL has a database or role `airflow` that is not ours",
             "rename it, or set `adopt = true` in [postgres] to take it over",
         )

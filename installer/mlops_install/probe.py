@@ -61,6 +61,7 @@ def ask(host: Host, scripts: Sequence[str]) -> list[Answer]:
         raise HostError(
             f"the server answered {len(found)} of {len(scripts)} questions",
             detail=result.stderr[-2000:],
+            fix="see whether /tmp on the server is full, then run the same command again",
         )
     return [found[number] for number in range(len(scripts))]
 
@@ -99,5 +100,6 @@ def read(resource: AnyResource, answer: Answer) -> object:
         raise HostError(
             f"cannot find out the state of {resource.name} (exit code {answer.code})",
             detail=answer.error,
+            fix="the lines above are the server's; correct that, then run the same command again",
         )
     return resource.parse(answer.text)

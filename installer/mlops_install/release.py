@@ -93,7 +93,7 @@ def _git(folder: Path, *words: str) -> bytes:
         raise ConfigError(
             f"[workflows] path: git cannot list the files of {folder}",
             detail=done.stderr.decode(errors="replace").strip(),
-            fix="mend the repository, or copy its files to a folder without .git",
+            fix="see what git says above, or copy its files to a folder without .git",
         )
     return done.stdout
 
@@ -118,7 +118,10 @@ def _run(folder: Path, *words: str) -> "subprocess.CompletedProcess[bytes]":
 def _content(folder: Path, name: str) -> Content:
     path = folder / name
     if ODD.search(name):
-        raise ConfigError(f"[workflows] path: the file name {name!r} is odd", fix="rename it")
+        raise ConfigError(
+            f"[workflows] path: the file name {name!r} has a character that no name may have",
+            fix="rename it",
+        )
     if not path.resolve().is_relative_to(folder.resolve()):
         raise ConfigError(
             f"[workflows] path: {path} is a link to {path.resolve()}, outside of the project",

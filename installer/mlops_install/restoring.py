@@ -85,7 +85,9 @@ def proven(path: Path) -> str:
         with translated():
             return header.prove(path)[0]
     except OSError as error:
-        raise ConfigError(f"cannot read {path}: {error.strerror}", fix="see its mode") from error
+        raise ConfigError(
+            f"cannot read {path}: {error.strerror}", fix="correct the rights of the file"
+        ) from error
 
 
 def _secret(wish: Wish, kind: str, local: bool, given: Given) -> str:
@@ -93,10 +95,12 @@ def _secret(wish: Wish, kind: str, local: bool, given: Given) -> str:
         try:
             return wish.identity.expanduser().read_text()
         except OSError as error:
-            raise ConfigError(f"cannot read {wish.identity}: {error.strerror}") from error
+            raise ConfigError(
+                f"cannot read {wish.identity}: {error.strerror}", fix="correct --identity"
+            ) from error
         except UnicodeDecodeError as error:
             fix = "an identity is the text file that `age-keygen` makes"
-            raise ConfigError(f"{wish.identity} is no age identity", fix=fix) from error
+            raise ConfigError(f"{wish.identity} is not an age identity", fix=fix) from error
     if kind == "age":
         raise ConfigError("the backup is encrypted for an age key", fix="give --identity FILE")
     if kind != "gpg" or not local:  # the server knows the passphrase of its own
@@ -120,7 +124,7 @@ def _may(server: Host, wish: Wish, local: Path | None) -> None:
     if local is None:
         raise ConfigError(
             f"there is no file {wish.archive}, and {server.address} is not set up yet",
-            fix="name the archive's file on this side",
+            fix="name a file on this machine: the server has no backups yet",
         )
     if not (wish.yes or _ask(f"Set {server.address} up, and restore {local.name}? [y/N] ")):
         raise ConfigError("nothing was changed")
@@ -161,7 +165,7 @@ def _check(config: Config, found: dict[str, Any]) -> None:
         return
     if _numbers(made) > _numbers(wanted) and _heads(made) != _heads(wanted):
         raise ConfigError(
-            f"the backup is of Airflow {made}, the config wants {wanted}; there is no way down",
+            f"the backup is of Airflow {made}, the config wants {wanted}: no downgrade is possible",
             fix=f'set [airflow] version = "{made}", restore, and upgrade from there',
         )
     if not _heads(made):
@@ -230,4 +234,7 @@ def _ask(question: str) -> bool:
     try:
         return report.ask(question)
     except EOFError as error:
-        raise ConfigError("there is nobody to ask", fix="add --yes") from error
+        raise ConfigError(
+            "there is no terminal to ask whether to restore",
+            fix="add --yes to restore without asking",
+        ) from error

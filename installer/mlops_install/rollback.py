@@ -62,7 +62,7 @@ def run(steps: Steps, context: Context, found: Previous) -> None:
     upgrading.settle(steps)
     last = upgrading.ended(steps.server)
     if last.get("outcome") != "returned" or last.get("kind") != "rollback":
-        raise ApplyError("the rollback did not come to its end", fix=f"see {LOG} on the server")
+        raise ApplyError("the rollback did not finish", fix=f"see {LOG} on the server")
     report.say(str(last["message"]), "bold green")
     report.say(
         f"the config may still want Airflow {found.new}: `mlops-install plan` then shows the"

@@ -91,13 +91,21 @@ def _get(session: Session, last_run: str, say: Callable[[str], None]) -> None:
             say(f"waiting: {rest}")
         elif word == "held":
             raise LockError(
-                f"somebody else is at work on the server: {rest}", fix="try again later"
+                f"somebody else is at work on the server: {rest}",
+                fix="wait until that has ended, then run the same command again",
             )
         elif rest != last_run:
-            raise LockError("the server was changed since the plan was made", fix="run it again")
+            raise LockError(
+                "the server was changed since the plan was made",
+                fix="run the same command again: it makes a new plan",
+            )
         else:
             return
-    raise LockError("the lock on the server could not be taken", detail=session.finish().stderr)
+    raise LockError(
+        "the lock on the server could not be taken",
+        detail=session.finish().stderr,
+        fix="see whether the server's disk is full, or mounted read-only",
+    )
 
 
 def _beat(session: Session, stop: threading.Event) -> None:

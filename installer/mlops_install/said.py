@@ -12,7 +12,7 @@ HERE = (  # the server's command -> ours; the first that fits
     (r"mlops backup list", "mlops-install backups"),
     (r"mlops backup create", "mlops-install backup"),
     (r"mlops backup resume", "mlops-install apply"),
-    (r"mlops backup unpack NAME", "mlops-install restore"),
+    (r"mlops backup unpack NAME", "mlops-install restore NAME"),
     (r"mlops env (list|show|run)\b", r"mlops-install env \1"),
     (r"mlops env build [^`]*", "mlops-install apply"),
     (r"mlops workflows (status|key|release)\b", r"mlops-install workflows \1"),
@@ -42,4 +42,4 @@ def problem(done: Result, otherwise: str) -> ApplyError:
 
 def missing(address: str) -> ApplyError:
     """The server has no `mlops`: it was never set up, or was uninstalled."""
-    return ApplyError(f"{address} is not set up", fix=f"`mlops-install apply {address}`")
+    return ApplyError(f"{address} is not set up", fix=f"`mlops-install apply {address}` sets it up")

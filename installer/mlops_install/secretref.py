@@ -23,11 +23,12 @@ def _read(reference: SecretRef, setting: str) -> SecretStr:
         try:
             return SecretStr(path.read_text().strip())
         except OSError as error:
-            why, fix = f"cannot read {path}: {error.strerror}", "write the secret into the file"
-            raise ConfigError(f"{setting}: {why}", fix=fix) from error
+            raise ConfigError(
+                f"{setting}: cannot read {path}: {error.strerror}",
+                fix="write the secret into the file",
+            ) from error
         except UnicodeDecodeError as error:
-            fix = "save it as UTF-8"
-            raise ConfigError(f"{setting}: {path} is not UTF-8", fix=fix) from error
+            raise ConfigError(f"{setting}: {path} is not UTF-8", fix="save it as UTF-8") from error
     if reference.env not in os.environ:
         raise ConfigError(
             f"{setting}: the environment variable {reference.env} is not set",

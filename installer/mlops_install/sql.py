@@ -117,7 +117,10 @@ def _row(line: str) -> dict[str, Any]:
     except ValueError:
         found = None
     if not isinstance(found, dict):
-        raise HostError(f"PostgreSQL's client printed {line[:80]!r}, which is no row")
+        raise HostError(
+            f"PostgreSQL's client printed {line[:80]!r}, which is not a row",
+            fix="keep ~/.psqlrc and the login shell of its user from printing anything",
+        )
     return found
 
 

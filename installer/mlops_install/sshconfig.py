@@ -59,7 +59,7 @@ def target(text: str) -> Target:
         raise HostError(f"{text!r} names no server", fix="say user@host, or user@host:port")
     if port is not None and not (re.fullmatch("[0-9]{1,5}", port) and 0 < int(port) < 65536):
         raise HostError(
-            f"{text!r} has the port {port!r}, which is none",
+            f"{text!r} has the port {port!r}, which is not a port",
             fix="say user@host:port with a number from 1 to 65535",
         )
     return Target(host, said.get("user") or "", int(port or 0))
@@ -83,7 +83,7 @@ def ask(wanted: Target, config: Path | None) -> dict[str, list[str]] | None:
     if done.returncode:
         raise HostError(
             f"ssh cannot read its config for {wanted.host}", detail=done.stderr.strip(),
-            fix=f"mend the line; `ssh -G {wanted.host}` tries it",
+            fix=f"correct that line; `ssh -G {wanted.host}` tries it",
         )  # fmt: skip
     found: dict[str, list[str]] = {}
     for line in done.stdout.splitlines():

@@ -102,7 +102,10 @@ def connect(target: str, ssh_config: Path | None, accept_new: bool, timeout: int
     # What goes wrong is told once, by the exception.
     logging.getLogger("paramiko").addHandler(logging.NullHandler())
     if ssh_config is not None and not ssh_config.is_file():
-        raise HostError(f"there is no ssh config file {ssh_config}", fix="mend --ssh-config")
+        raise HostError(
+            f"there is no ssh config file {ssh_config}",
+            fix="correct --ssh-config, or [server] ssh_config",
+        )
     way = _way(sshconfig.target(target), ssh_config)
     connection = _connection(way, ssh_config, accept_new, timeout)
     _open(connection, target)
@@ -152,7 +155,9 @@ def _connection(
 ) -> Any:
     """A connection that is not open yet, behind its jump hosts, the first of them first."""
     if depth > sshconfig.HOPS:
-        raise HostError(f"the jumps to {way.host} go in a circle", fix="mend ProxyJump")
+        raise HostError(
+            f"the jumps to {way.host} go in a circle", fix="correct ProxyJump in the ssh config"
+        )
     for hop in way.jumps if gateway is None else ():
         step = _way(hop, file)
         gateway = _connection(step, file, accept_new, timeout, gateway, depth + 1)
@@ -226,7 +231,10 @@ def _incompatible(error: IncompatiblePeer, where: str) -> HostError:
                 fix=f"add one of them to {setting} in the server's sshd_config, such as"
                 f" `{setting} +{getattr(Transport, ours)[0]}`, and reload sshd",
             )
-    return HostError(f"cannot agree with {where}: {error}", fix="update one of both sides")
+    return HostError(
+        f"cannot agree with {where} on how to talk: {error}",
+        fix="update OpenSSH on the server, or paramiko on this machine",
+    )
 
 
 def _known_name(connection: Any) -> str:

@@ -44,7 +44,7 @@ def run(options: Options, *, keep_data: bool, yes: bool) -> int:
 def _check(found: Found) -> None:
     if found.silent and any(e.kind in ("cluster", "database") for e in found.entries):
         raise PreflightError(
-            "PostgreSQL does not answer, so nobody knows what else is in it",
+            "PostgreSQL does not answer, so what else is in it is unknown",
             fix="`systemctl start postgresql` on the server, then the same command again",
         )
     if found.installed and not any(e.kind == START for e in found.entries):

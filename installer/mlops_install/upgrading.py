@@ -79,7 +79,7 @@ class Steps:
             raise ApplyError(
                 "tasks outlast drain_timeout, so nothing was stopped",
                 detail="\n".join(left),
-                fix="run it again later, raise drain_timeout, or set when_tasks_outlast in"
+                fix="run the same command later, raise drain_timeout, or set when_tasks_outlast in"
                 " [airflow]",
             )
         return choice == "stop"
@@ -163,7 +163,11 @@ def _verified(checks: list[Check]) -> None:
     if bad:
         report.show_checks(checks, report.people())
         lines = "\n".join(f"{check.role}: {check.name}: {check.reason}" for check in bad)
-        raise ApplyError(f"the verification failed: {bad[0].role}: {bad[0].name}", detail=lines)
+        raise ApplyError(
+            f"the verification failed: {bad[0].role}: {bad[0].name}",
+            detail=lines,
+            fix="`mlops-install verify` shows all checks",
+        )
 
 
 def went_back(steps: Steps, upgrade: Upgrade, error: MlopsError) -> MlopsError:
@@ -192,7 +196,7 @@ def settle(steps: Steps) -> None:
         result = session.finish()
     if result.code:
         raise LockError(
-            "an upgrade is open on the server and does not come to an end",
+            "an upgrade is open on the server and does not finish",
             detail=result.stderr, fix=f"{LOG} on the server tells why",
         )  # fmt: skip
 

@@ -111,9 +111,11 @@ class Workflows(Section):
     @model_validator(mode="after")
     def _one_source(self) -> "Workflows":
         if self.repository and self.path:
-            raise ValueError("repository and path exclude each other")
+            raise ValueError("set repository or path, not both")
         if self.repository and not self.repository.startswith("https://") and not self.known_hosts:
-            raise ValueError("a repository over SSH needs known_hosts")
+            raise ValueError(
+                "a repository over SSH needs known_hosts, the file with the key of its host"
+            )
         if self.repository and (problem := refused(self.repository, ("ssh", "https"))):
             raise ValueError(f"repository: {problem}")
         return self

@@ -27,7 +27,9 @@ def build(layout: Layout, name: str, lock: str, say: Say) -> None:
     """Have an intact environment of this lock. Raises `EnvError`; then nothing has changed."""
     model = find(layout, name) if MODEL_NAME.fullmatch(name) else _refuse(name)
     if not LOCK_HASH.fullmatch(lock):
-        raise EnvError(f"{lock} is not a lock hash", fix="the 12 hex digits of `mlops env list`")
+        raise EnvError(
+            f"{lock} is not a lock hash", fix="give the 12 hex digits that `mlops env list` shows"
+        )
     os.umask(0o022)
     with model.held(wait=False) as mine:
         if mine:
@@ -40,7 +42,8 @@ def build(layout: Layout, name: str, lock: str, say: Say) -> None:
 
 def _refuse(name: str) -> Model:
     raise EnvError(
-        f"{name!r} cannot be a model's name", fix="small letters, digits, - and _, a letter first"
+        f"{name!r} cannot be a model's name",
+        fix="use small letters, digits, - and _, a letter first",
     )
 
 

@@ -73,7 +73,9 @@ def dump(path: Path, database: str = NAME) -> Fingerprint:
             with writing(path) as out:
                 _run(words, out.fileno(), "pg_dump")
         except OSError as error:
-            raise EnvError(f"cannot write {path}: {error.strerror}", fix="make room") from error
+            raise EnvError(
+                f"cannot write {path}: {error.strerror}", fix=f"make room at {path.parent}"
+            ) from error
         return before
 
 

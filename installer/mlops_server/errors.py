@@ -1,5 +1,15 @@
 """The error that a person meets: what happened, and what to do about it."""
 
+from typing import NamedTuple
+
+
+class Flaw(NamedTuple):
+    """Something that is not as it must be, and what to do about it: one of several, or not ours
+    to raise."""
+
+    text: str
+    fix: str
+
 
 class EnvError(Exception):
     """An expected failure; `fix` is one sentence that helps, `detail` lines shown between.

@@ -75,7 +75,7 @@ def asked(path: Path) -> tuple[list[str], list[str]]:
 def _dependencies(path: Path) -> list[Any]:
     found = _load(path).get("dependencies") or []
     if not isinstance(found, list):
-        raise BadLock(f"{path}: dependencies is no list", fix="correct it; " + RELOCK)
+        raise BadLock(f"{path}: dependencies must be a list", fix="correct it; " + RELOCK)
     return found
 
 

@@ -27,7 +27,9 @@ class Person:
         try:
             entry = pwd.getpwnam(name)
         except KeyError:
-            raise EnvError(f"there is no user {name}", fix="`mlops-install apply`") from None
+            raise EnvError(
+                f"there is no user {name}", fix="`mlops-install apply` creates it"
+            ) from None
         groups = tuple(os.getgrouplist(name, entry.pw_gid))
         return cls(name, entry.pw_dir, entry.pw_uid, entry.pw_gid, groups)
 

@@ -14,7 +14,7 @@ from mlops_server.store import find_current
 def run(layout: Layout, name: str, words: list[str], person: Person) -> NoReturn:
     """Become the command: its exit code and signals are its own. Raises `EnvError`."""
     if not words:
-        raise EnvError("nothing to run", fix=f"`mlops env run {name} -- python`")
+        raise EnvError("nothing to run", fix=f"say what, such as `mlops env run {name} -- python`")
     prefix = _held(layout, name)
     person.become()
     _go(layout.data)
@@ -32,7 +32,7 @@ def _held(layout: Layout, name: str) -> Path:
         prefix = find_current(layout, name)[2]
         if inuse.hold(prefix):
             return prefix
-    raise EnvError(f"{name} is being switched", fix="run the same command again")
+    raise EnvError(f"the environment of {name} is being switched", fix="run the same command again")
 
 
 def _go(data: Path) -> None:

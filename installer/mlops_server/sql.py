@@ -12,7 +12,7 @@ from typing import Any
 from mlops_server.errors import EnvError
 
 PSQL = ("psql", "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1")
-LOG = "`journalctl -u 'postgresql@*'` tells more; mend the cause and run it again"
+LOG = "`journalctl -u 'postgresql@*'` tells more; then run the same command again"
 
 
 def run(

@@ -101,7 +101,8 @@ class Model:
         """Move `current` to a lock, and note when. Raises `EnvError` when it is not built."""
         if self.prefix(lock) is None:
             raise EnvError(
-                f"{self.name}: {lock} is not built", fix=f"`mlops env build {self.name} {lock}`"
+                f"{self.name}: {lock} is not built",
+                fix=f"`mlops env build {self.name} {lock}` builds it",
             )
         if self.current() == lock:
             return
@@ -162,7 +163,7 @@ def find_current(layout: Layout, name: str) -> tuple[Model, str, Path]:
     lock = model.current()
     prefix = model.prefix(lock) if lock else None
     if lock is None or prefix is None:
-        raise EnvError(f"{name} has no current environment", fix="`mlops-install apply`")
+        raise EnvError(f"{name} has no current environment", fix="`mlops-install apply` builds it")
     return model, lock, prefix
 
 

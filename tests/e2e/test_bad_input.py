@@ -185,7 +185,7 @@ def test_a_port_that_is_taken_is_told_with_its_program(blank: Server) -> None:
 
 def test_without_a_terminal_nobody_can_agree(blank: Server) -> None:
     with untouched(blank):
-        refused(blank.cli("apply"), "nobody to ask", "--yes")
+        refused(blank.cli("apply"), "no terminal to ask", "--yes")
 
 
 @on_debian_12
@@ -222,9 +222,9 @@ def test_every_mistake_in_the_config_is_told_with_its_line(blank: Server) -> Non
         file = blank.config
         refused(
             blank.cli("apply", "--yes"),
-            f"{file}:2: [base] timezone: input should be a valid string, not 5",
+            f"{file}:2: [base] timezone: it must be a text in quotes, not 5",
             f"{file}:3: [base] timezon: there is no such setting; did you mean timezone?",
-            f"{file}:6: [airflow] schedulers: input should be a valid integer, not 'two'",
+            f"{file}:6: [airflow] schedulers: it must be a whole number, not 'two'",
             f"{file}:8: proxi: there is no such setting; did you mean proxy?",
         )
     finally:
@@ -234,7 +234,7 @@ def test_every_mistake_in_the_config_is_told_with_its_line(blank: Server) -> Non
 @pytest.mark.parametrize(
     ("text", "parts"),
     [
-        ("[airflow]\nschedulers = 0\n", (":2: [airflow] schedulers", "greater than or equal to 1")),
+        ("[airflow]\nschedulers = 0\n", (":2: [airflow] schedulers", "it must be at least 1")),
         ("[airflow\n", ("mlops.toml", "line 1")),
         ('[proxy]\ncertificate = "x.pem"\n', (":1: proxy", "go together")),
         ('[base]\nca_bundle = "no.pem"\n', ("[base] ca_bundle", "no.pem")),

@@ -15,12 +15,12 @@ def test_it_runs(host, context):
 
 def test_airflow_gets_in_without_a_password(host):
     found = sql(host, "select current_user", user="airflow")
-    assert found == "airflow", f"airflow is {found}"
+    assert found == "airflow", f"the Unix user airflow gets in as {found!r}"
 
 
 def test_others_do_not(host):
     answer = host.run("runuser -u nobody -- psql -XAt -d airflow -U airflow -c 'select 1'")
-    assert answer.rc != 0, "nobody may log in as airflow"
+    assert answer.rc != 0, "the Unix user nobody gets in as the role airflow"
 
 
 def test_there_is_no_tcp(host):

@@ -275,7 +275,7 @@ def test_foreign_members_are_refused(work, name):
     with tarfile.open(fileobj=out, mode="w") as tar:
         tar.add(work / parts.MANIFEST, parts.MANIFEST)
         tar.add(work / "airflow.dump", name)
-    with pytest.raises(EnvError, match="does not belong"):
+    with pytest.raises(EnvError, match="which no backup has"):
         parts.read(io.BytesIO(out.getvalue()))
 
 
@@ -590,7 +590,7 @@ def test_a_file_that_may_not_be_changed_is_said_before(layout, unpacked):
 
 def test_two_ways_to_encrypt_exclude_each_other():
     text = f'[backup]\nage_recipient = "age1{"q" * 58}"\npassphrase = {{ env = "X" }}\n'
-    with pytest.raises(ConfigError, match="exclude each other"):
+    with pytest.raises(ConfigError, match="not both"):
         parse(text, "t")
 
 
@@ -598,7 +598,7 @@ def test_a_newer_schema_is_refused_before_anything_is_done():
     wanted = parse("", "t")
     heads = {"alembic_version": "x"}
     restoring._check(wanted, {"airflow": wanted.airflow.version, "heads": heads})
-    with pytest.raises(ConfigError, match="no way down"):
+    with pytest.raises(ConfigError, match="no downgrade is possible"):
         restoring._check(wanted, {"airflow": "9.0.0", "heads": heads})
     with pytest.raises(ConfigError, match="does not know"):
         restoring._check(wanted, {"airflow": "2.10.0", "heads": heads})

@@ -69,6 +69,23 @@ def test_help_of_what_is_no_command_is_a_mistake(words):
     assert "No such command" in answer.stderr
 
 
+@pytest.mark.parametrize(
+    ("words", "says", "fix"),
+    [
+        (("--bad",), "No such option: --bad", "see `mlops-install --help`"),
+        (("restore",), "Missing argument 'archive'", "see `mlops-install restore --help`"),
+        (("env", "show"), "Missing argument 'model'", "see `mlops-install env show --help`"),
+        (("root@ml",), "No such command 'root@ml'", "`mlops-install apply root@ml`?"),
+        (("box",), "no command is named", "see `mlops-install box --help`"),
+    ],
+)
+def test_a_mistake_in_the_words_leads_to_the_help_of_the_command(words, says, fix):
+    answer = run(*words)
+    assert answer.returncode == 1
+    lines = answer.stderr.splitlines()
+    assert (lines[0], lines[-1]) == (f"error: {says}", f"fix:   {fix}")
+
+
 def test_a_command_that_runs_another_one_leaves_it_its_h(tmp_path):
     answer = run("box", "ssh", "no-such-box", "df", "-h")
     assert answer.returncode == 1

@@ -64,18 +64,41 @@ def test_a_setting_in_the_wrong_table_says_where_it_belongs():
 @pytest.mark.parametrize(
     ("line", "says"),
     [
-        ("schedulers = 0", "greater than or equal to 1, not 0"),
-        ('schedulers = "2"', "valid integer, not '2'"),
-        ("schedulers = true", "valid integer, not True"),
-        ("drain_timeout = 1", "greater than or equal to 10"),
-        ('version = "9.9"', "should be '3.1.8', '3.2.2', '3.3.1' or '3.3.2', not '9.9'"),
-        ('admin_user = "Robert; drop"', "should match pattern"),
+        ("schedulers = 0", "it must be at least 1, not 0"),
+        ("schedulers = 9", "it must be at most 8, not 9"),
+        ("schedulers = 2.5", "it must be a whole number, not 2.5"),
+        ('schedulers = "2"', "it must be a whole number, not '2'"),
+        ("schedulers = true", "it must be a whole number, not True"),
+        ("drain_timeout = 1", "it must be at least 10"),
+        ('version = "9.9"', "it must be '3.1.8', '3.2.2', '3.3.1' or '3.3.2', not '9.9'"),
+        (
+            "admin_user = 'Bob; drop'",
+            "match ^[a-z_][a-z0-9_-]*$, such as \"admin\", not 'Bob; drop'",
+        ),
     ],
 )
 def test_a_wrong_value_says_what_is_right(line, says):
     text = message(f"[airflow]\n{line}\n")
     assert "mlops.toml:2: [airflow] " in text
     assert says in text
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ('[base]\npackages = "git-lfs"', "[base] packages: it must be a list, such as"),
+        ("[base]\nhttp_proxy = 3", "[base] http_proxy: it must be a text in quotes, not 3"),
+        ("[base]\nhttp_proxy = 'x'", "such as \"http://proxy.example.org:3128\", not 'x'"),
+        ("[base]\nhttp_proxy_password = 'hush'", 'must be { env = "NAME" } or { file = "PATH" }'),
+        ("[postgres]\nadopt = 1", "[postgres] adopt: it must be true or false, not 1"),
+        ("[models]\nchannel_mirrors = 3", 'it must be a table, such as { name = "value" }, not 3'),
+        ("base = 3", "base: it must be a table, not 3"),
+        ("[connections.a]\nhost = 'x'", "a.type: it is needed, and not set"),
+    ],
+)
+def test_a_value_of_another_kind_says_what_is_right(text, says):
+    assert says in message(f"{text}\n")
+    assert "hush" not in message(f"{text}\n")
 
 
 def test_all_mistakes_are_told_at_once():

@@ -79,7 +79,7 @@ def test_hana_is_encrypted_and_trusts_the_given_authorities(tmp_path):
         ('type = "hana"\nhost = "h"\nextra = { encrypt = false }', "by `encrypted`"),
         ('type = "postgres"\nhost = "h"\nextra = { sslmode = "disable" }', "by `encrypted`"),
         ('type = "http"\nextra = {a = 1}\nsecret_extra = {a = {env = "A"}}', "in extra and in"),
-        ('type = "http"\ntrust = "x"', "trust is for"),
+        ('type = "http"\ntrust = "x"', "trust is only for the types"),
         ('type = "http"\npassword = "plain"', "password"),
         ('type = "http"\nport = 0', "port"),
         ('type = "http"\npasword = 1', "pasword"),
@@ -102,7 +102,7 @@ def test_a_socket_of_this_machine_needs_no_encryption():
     assert made(text)["a"] == {"conn_type": "postgres", "host": "/run/postgresql"}
 
 
-@pytest.mark.parametrize(("text", "message"), [("no pem", "no PEM"), (None, "trust")])
+@pytest.mark.parametrize(("text", "message"), [("no pem", "is not a PEM file"), (None, "trust")])
 def test_a_wrong_file_of_authorities_is_named(tmp_path, text, message):
     if text:
         (tmp_path / "ca.pem").write_text(text)

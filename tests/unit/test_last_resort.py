@@ -38,7 +38,7 @@ def test_what_nobody_foresaw_is_two_lines_and_a_file(tmp_path):
     assert (done.returncode, done.stdout) == (1, "")
     first, second = done.stderr.splitlines()
     assert first == (
-        "error: something happened that nobody foresaw: ValueError: odd *** thing http://me:***@h/x"
+        "error: something unexpected happened: ValueError: odd *** thing http://me:***@h/x"
     )
     file = Path(re.search(r"the traceback is in (\S+);", second)[1])
     text = file.read_text()

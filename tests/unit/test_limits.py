@@ -127,4 +127,4 @@ def test_a_broken_source_is_named_with_its_line(tmp_path, line, said):
                           capture_output=True, text=True, check=False)  # fmt: skip
     *_, last = done.stdout.splitlines()
     assert done.stdout.splitlines()[1] == f"{tmp_path}/sources.list:3:{line}"
-    assert last == f"fix: mend this line, or put a # before it: {tmp_path}/sources.list:3"
+    assert last == f"fix: correct this line, or put a # before it: {tmp_path}/sources.list:3"

@@ -99,7 +99,7 @@ def test_files_and_hidden_folders_are_no_models(tmp_path):
 
 @pytest.mark.parametrize("name", ["Churn", "1st", "a b", "builds", "current"])
 def test_names_that_cannot_be_folders_of_environments_are_refused(tmp_path, name):
-    assert f"models/{name}: a model cannot be called so" in refused(model(tmp_path, name))
+    assert f"models/{name}: a model cannot have this name" in refused(model(tmp_path, name))
 
 
 @pytest.mark.parametrize(
@@ -257,11 +257,11 @@ def test_an_environment_in_another_encoding_is_named(tmp_path, says):
         ("pip-repositories: [a]", "[base] python_index"),
         ("1: a", "1: there is no such setting here"),
         ("channels: [conda-forge]", "environment.yml:3: channels is there twice"),
-        ("name: {1: 2, a: 3}", "name is no text"),
+        ("name: {1: 2, a: 3}", "name is not a text"),
         ("name: &a x\nprefix: *a", "aliases"),
-        ("variables: [A]", "environment.yml:3: variables are no list"),
-        ("variables: {1A: x}", "'1A' is no name of a variable"),
-        ("variables: {A: [1]}", "A is no text"),
+        ("variables: [A]", "environment.yml:3: variables must be `NAME: value`, not a list"),
+        ("variables: {1A: x}", "'1A' is not the name of a variable"),
+        ("variables: {A: [1]}", "A is not a text"),
         ("variables: {PATH: /tmp}", "PATH is set by the environment itself"),
         ("variables: {CONDA_PREFIX: /tmp}", "CONDA_PREFIX is set by the environment itself"),
         ("variables: {A: 1, A: 2}", "A is there twice"),

@@ -217,10 +217,10 @@ def test_a_deployed_model_answers_and_says_what_it_is(layout, supervisor):
         ({"x": 1}, {"method": "BREW"}, 405, "POST"),
         (b"", {"method": "GET"}, 405, "POST"),
         (b'{"x":' + b"[" * 20000 + b"]" * 20000 + b"}", {}, 400, "JSON: it is nested too deeply"),
-        (b'{"x": NaN}', {}, 400, "NaN is no number"),
-        (b'{"x": -Infinity}', {}, 400, "-Infinity is no number"),
-        (b'{"x": 1e999}', {}, 400, "1e999 is no number"),
-        (b'{"x": 1' + b"0" * 400 + b".0}", {}, 400, "is no number"),
+        (b'{"x": NaN}', {}, 400, "NaN is not a number"),
+        (b'{"x": -Infinity}', {}, 400, "-Infinity is not a number"),
+        (b'{"x": 1e999}', {}, 400, "1e999 is not a number"),
+        (b'{"x": 1' + b"0" * 400 + b".0}", {}, 400, "is not a number"),
         ({"x": 1}, {"headers": {"Content-Length": "\xb2"}}, 400, "Content-Length"),
         ({"x": 1}, {"headers": {"Content-Length": "-5"}}, 400, "Content-Length"),
         ({"x": 1}, {"headers": {"Content-Length": "9" * 5000}}, 413, "bytes"),
@@ -604,7 +604,7 @@ def test_a_removed_service_leaves_nothing_but_the_model(layout, supervisor):
 
 @pytest.mark.parametrize("name", ["", "Churn", "a.b", "../x", "a" * 41, "a/b", "a b", "1a", "a\n"])
 def test_bad_names_are_refused(layout, supervisor, name):
-    with pytest.raises(EnvError, match="no name of a service"):
+    with pytest.raises(EnvError, match="not the name of a service"):
         deploy(layout, supervisor, trained(layout, "1", 1), name=name)
 
 
@@ -620,7 +620,7 @@ def test_bad_names_are_refused(layout, supervisor, name):
         (("churn", "..", Path("models/churn/1"), 1), "no release"),
         (("churn", "unbuilt", Path("models/churn/1"), 1), "not built"),
         (("other", "", Path("models/churn/1"), 1), "no models/other/service.py"),
-        (("../churn", "", Path("models/churn/1"), 1), "no name of a model"),
+        (("../churn", "", Path("models/churn/1"), 1), "not the name of a model"),
     ],
 )
 def test_bad_requests_are_refused_before_anything_starts(layout, supervisor, wanted, text):

@@ -134,7 +134,7 @@ def test_a_tag_of_no_commit(server, repo):
     repo.git("tag", "odd", repo.blob())
     repo.git("push", "-q", "origin", "odd")
     server.configure(ref="refs/tags/odd")
-    assert "is no commit" in server("fetch", code=1)
+    assert "is not a commit" in server("fetch", code=1)
 
 
 def test_a_repository_that_is_not_there(server, tmp_path):
@@ -153,14 +153,14 @@ def test_a_repository_that_is_not_there(server, tmp_path):
         (GOOD | {"dags/l": "-> nothing.py"}, "the link dags/l leads nowhere"),
         (GOOD | {"dags/l": "-> a.py/x"}, "the link dags/l leads nowhere"),
         (GOOD | {"a": "-> b", "b": "-> a"}, "leads to itself"),
-        (GOOD | {"dags/l": "-> ."}, "the link dags/l shows Airflow the folder dags/ once more"),
-        (GOOD | {"x/a.py": "", "dags/l": "-> ../x", "dags/m": "-> ../x"}, "the folder x/ once"),
+        (GOOD | {"dags/l": "-> ."}, "the link dags/l makes Airflow see the folder dags/ twice"),
+        (GOOD | {"x/a.py": "", "dags/l": "-> ../x", "dags/m": "-> ../x"}, "the folder x/ twice"),
         (GOOD | {"dags/a\nb.py": ""}, "has a control character or a backslash"),
         (GOOD | {"dags/a\\b.py": ""}, "has a control character or a backslash"),
         (GOOD | {"dags/a\u202eyp.b": ""}, "has a control character or a backslash"),
-        (GOOD | {".mlops-release.json": "{}"}, "a name of ours"),
+        (GOOD | {".mlops-release.json": "{}"}, "keeps for itself"),
         (GOOD | {"data.csv": upstream.pointer(b"large")}, "data.csv is a pointer of Git LFS"),
-        (GOOD | {"models/Churn/environment.yml": ""}, "a model cannot be called so"),
+        (GOOD | {"models/Churn/environment.yml": ""}, "a model cannot have this name"),
         (GOOD | {"models/m/x.py": ""}, "models/m/environment.yml is missing"),
         (GOOD | {"models/m/environment.yml": upstream.ENVIRONMENT}, "there is no conda-lock.yml"),
         (GOOD | model() | {"models/churn/environment.yml": "channels: [x]\ndependencies: [y]\n"},
@@ -460,14 +460,14 @@ def test_signed_commits(server, repo, keys):
     server.layout.allowed_signers.parent.mkdir(parents=True, exist_ok=True)
     server.layout.allowed_signers.write_text(f"ada@example.org {ada}")
     server.configure(signed=True)
-    assert "its signature does not count: it has none" in server.rejected(repo.push(GOOD))
+    assert "its signature is not accepted: it has none" in server.rejected(repo.push(GOOD))
     assert "No principal matched" in server.rejected(sign(repo, keys / "eve"))
     good = sign(repo, keys / "ada")
     assert server.fetch() == {"commit": good, "new": True, "reason": "new"}
     raw = repo.git("cat-file", "commit", good).replace("a change", "another change")
     bad = repo.git("hash-object", "-t", "commit", "-w", "--stdin", data=raw.encode() + b"\n")
     repo.git("push", "-q", "--force", "origin", f"{bad}:refs/heads/main")
-    assert "its signature does not count" in server.rejected(bad)
+    assert "its signature is not accepted" in server.rejected(bad)
 
 
 def test_without_allowed_signers_no_signature_counts(server, repo, keys):
@@ -476,4 +476,4 @@ def test_without_allowed_signers_no_signature_counts(server, repo, keys):
     sign(repo, keys / "ada")
     assert "allowed_signers is missing" in server("fetch", code=1)
     server.layout.allowed_signers.write_text("")
-    assert "does not count" in server.rejected(repo.git("rev-parse", "HEAD"))
+    assert "is not accepted" in server.rejected(repo.git("rev-parse", "HEAD"))

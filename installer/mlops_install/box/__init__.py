@@ -71,19 +71,22 @@ def up(
         elif record.system == system:
             record = _own(replace(record, nat=nat), ephemeral)
         else:
-            raise BoxError(f"box {name} is {record.system}", fix=f"Remove {name} first.")
+            raise BoxError(
+                f"box {name} is {record.system}",
+                fix=f"`mlops-install box down {name}` first, or choose another name",
+            )
         _boot(record, say)
         return record.box()
 
 
 def _check(system: str) -> None:
     if system not in SYSTEMS:
-        raise BoxError(f"no system {system!r}", fix=f"Choose one of {', '.join(SYSTEMS)}.")
+        raise BoxError(f"no system {system!r}", fix=f"choose one of {', '.join(SYSTEMS)}")
 
 
 def _prepare(say: Callable[[str], None]) -> None:
     if reason := unavailable():
-        raise BoxError(f"this machine cannot run boxes: {reason}", fix="Use another test server.")
+        raise BoxError(f"this machine cannot run boxes: {reason}", fix="use another test server")
     if missing_packages():
         with locked(LOCK):
             if missing := missing_packages():
@@ -184,7 +187,7 @@ def _not_up(record: Record, error: BoxError) -> BoxError:
     tail = log.read_text(errors="replace").splitlines()[-10:]
     return BoxError(
         f"box {record.name} does not answer over SSH",
-        fix=f"Read {log}, then remove the box and try again.",
+        fix=f"read {log}; then `mlops-install box down {record.name}`, and try again",
         detail="\n".join([error.detail, *tail]),
     )
 
@@ -265,7 +268,7 @@ def _known(name: str) -> Record:
     if record:
         return record
     names = ", ".join(r.name for r in records()) or "there are none"
-    raise BoxError(f"no box is called {name!r}", fix=f"Boxes: {names}.")
+    raise BoxError(f"no box is called {name!r}", fix=f"boxes: {names}")
 
 
 def reap() -> list[str]:
@@ -282,5 +285,7 @@ def reap() -> list[str]:
 def _lock(name: str) -> Path:
     """The box's lock file; refuses names that could lead out of the boxes' directory."""
     if not NAME.fullmatch(name):
-        raise BoxError(f"{name!r} is no name for a box", fix="Use a-z, 0-9 and - (42 at most).")
+        raise BoxError(
+            f"{name!r} cannot be the name of a box", fix="use a-z, 0-9 and -, 42 characters at most"
+        )
     return STATE / f"{name}.lock"

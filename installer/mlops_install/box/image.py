@@ -56,4 +56,4 @@ def layers(name: str, system: str) -> str:
     for found in images():
         if (found.name, found.system) == (name, system):
             return f"{found.directory}/upper:{found.lower}"
-    raise BoxError(f"no {system} box was frozen as {name!r}", fix="Make it anew.")
+    raise BoxError(f"no {system} box was frozen as {name!r}", fix="freeze it again")

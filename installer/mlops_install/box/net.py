@@ -65,7 +65,10 @@ def free_link(taken: Collection[int]) -> Link:
         link = Link(index)
         if index not in taken and not any(link.subnet.overlaps(other) for other in present):
             return link
-    raise BoxError(f"no subnet of {POOL} is free", fix="Remove boxes or the routes in it.")
+    raise BoxError(
+        f"no subnet of {POOL} is free",
+        fix="remove boxes (`mlops-install box list`), or the routes that are in it",
+    )
 
 
 def parse_routes(text: str, word: str = "") -> list[IPv4Network]:
@@ -129,7 +132,7 @@ def _wait_gone(path: Path) -> None:
         if not path.exists():
             return
         time.sleep(0.05)
-    raise BoxError(f"interface {path.name} does not go away", fix=f"ip link delete {path.name}")
+    raise BoxError(f"interface {path.name} cannot be removed", fix=f"`ip link delete {path.name}`")
 
 
 def firewall(link: Link, *, nat: bool) -> None:

@@ -90,7 +90,7 @@ def power_off(name: str) -> None:
             _signal(pid, signal.SIGKILL)
         if time.monotonic() > deadline:
             raise BoxError(
-                f"box {name} does not die: processes {pids}", fix="Restart this machine."
+                f"box {name} survives SIGKILL: processes {pids}", fix="restart this machine"
             )
         time.sleep(0.02)
     _remove_groups(name)
@@ -105,7 +105,9 @@ def halt(name: str, seconds: float = 120) -> None:
             _signal(pid, signal.SIGRTMIN + 4)  # start poweroff.target
             asked = True
         if time.monotonic() > deadline:
-            raise BoxError(f"box {name} does not halt", fix="Cut its power instead.")
+            raise BoxError(
+                f"box {name} does not shut down", fix=f"`mlops-install box down {name}` removes it"
+            )
         time.sleep(0.05)
     _remove_groups(name)
 

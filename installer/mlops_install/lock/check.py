@@ -62,9 +62,7 @@ def _answer(asked: list[dict[str, Any]]) -> dict[str, str]:
     )
     if done.returncode:
         detail = "\n".join(done.stderr.splitlines()[-10:])
-        raise MlopsError(
-            "conda-lock cannot read the models", detail=detail, fix="run `mlops-install lock`"
-        )
+        raise MlopsError("the models cannot be read", detail=detail, fix="run `mlops-install lock`")
     answer: dict[str, str] = json.loads(done.stdout)
     return answer
 

@@ -48,7 +48,7 @@ def judge(
         if package["manager"] == "conda" and known and not url.startswith(channels):
             raise MlopsError(
                 f"models/{source.name}: {name} comes from none of the channels asked for: {url}",
-                fix="mirrors belong into [models] channel_mirrors, not into the solver's own files",
+                fix="name mirrors in [models] channel_mirrors, not in the files of conda or mamba",
             )
     if allowed is not None and (why := sources.refused((p["url"] for p in found), allowed)):
         raise MlopsError(f"models/{source.name}: {why}", fix=sources.FIX)

@@ -78,7 +78,11 @@ def _raise(work: Sequence["Future[None]"]) -> None:
             raise problem
     if ours:
         parts = [f"{p.message}\n{p.detail}\nfix: {p.fix}\n" for p in ours]
-        raise MlopsError(f"{len(ours)} models could not be locked", detail="\n".join(parts))
+        raise MlopsError(
+            f"{len(ours)} models could not be locked",
+            detail="\n".join(parts),
+            fix="do what stands below each model, then run the same command again",
+        )
 
 
 # --- what to do ---------------------------------------------------------------------------
@@ -156,7 +160,7 @@ def _read(source: Source, lock: bytes) -> list[contents.Package]:
     except ValueError as error:
         raise MlopsError(
             f"models/{source.name}: conda-lock made a lock that the server cannot read: {error}",
-            fix="ask for other versions, and tell us",
+            fix="ask for other versions of the package, and report it",
         ) from error
 
 
@@ -230,6 +234,8 @@ def _place(path: Path, data: bytes) -> None:
             os.fsync(out.fileno())
         beside.replace(path)
     except OSError as error:
-        raise ConfigError(f"cannot write {path}: {error.strerror}", fix="see its mode") from error
+        raise ConfigError(
+            f"cannot write {path}: {error.strerror}", fix="make the folder writable"
+        ) from error
     finally:
         beside.unlink(missing_ok=True)

@@ -61,7 +61,7 @@ def select(folder: Path, wanted: Sequence[str]) -> tuple[str, ...]:
     if not there:
         raise ConfigError(
             f"there are no models in {folder / 'models'}",
-            fix="make models/<name>/environment.yml",
+            fix="write models/NAME/environment.yml, or name the project by --project",
         )
     return tuple(dict.fromkeys(wanted)) or there
 

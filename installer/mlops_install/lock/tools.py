@@ -76,7 +76,8 @@ def virtual_packages(platforms: Iterable[str], cuda: str | None) -> str:
     for platform in platforms:
         if platform not in MACHINES:
             raise ConfigError(
-                f"{platform} is not a platform of servers", fix=f"one of {', '.join(MACHINES)}"
+                f"{platform} is not a platform that servers have",
+                fix=f"set [models] platforms to some of {', '.join(MACHINES)}",
             )
         packages = {
             "__unix": "0",

@@ -28,7 +28,7 @@ def create(folder: Path, ci: Sequence[str], say: Callable[[str], None]) -> None:
     for system in ci:
         if system not in CI_FILES:
             raise ConfigError(
-                f"{system} is not a CI system that this knows", fix=f"use {', '.join(CI_FILES)}"
+                f"{system} is not a known CI system", fix=f"use {', '.join(CI_FILES)}"
             )
     try:
         _refuse_full(folder)

@@ -47,7 +47,10 @@ def python(work: Path, version: str) -> Path:
 
 def _uv(*words: str) -> None:
     if subprocess.run([uv(), *words, "--quiet"], check=False).returncode:
-        raise CheckError(f"uv {words[0]} failed")
+        raise CheckError(
+            f"uv {words[0]} failed",
+            fix="its lines stand above; an index or a proxy is set by UV_INDEX_URL and HTTPS_PROXY",
+        )
 
 
 def problems(python: Path, dags: Path, work: Path, models: Collection[str]) -> list[str]:
@@ -72,7 +75,11 @@ def problems(python: Path, dags: Path, work: Path, models: Collection[str]) -> l
         env=_variables(work, links),
     )
     if done.returncode:
-        raise CheckError("Airflow does not start", detail=done.stdout)
+        raise CheckError(
+            "Airflow does not start on this machine",
+            detail=done.stdout,
+            fix="remove the folder for environments, which is made again, and try once more",
+        )
     events = [json.loads(line) for line in done.stdout.splitlines()]
     return list(_judged([event for event in events if "end" in event], dags, models))
 

@@ -38,7 +38,7 @@ def locks(project: Path, work: Path, config: Config) -> None:
         allowed=channels.allowed(config),
     )
     if lock.run(project, (), options):
-        raise CheckError("a lock is stale", fix="`mlops-install lock`, and commit the lock")
+        raise CheckError("a lock is stale", fix="run `mlops-install lock`, and commit the lock")
 
 
 def models(project: Path, work: Path, config: Config) -> None:
@@ -54,7 +54,11 @@ def dags(project: Path, work: Path, config: Config) -> None:
     names = {path.parent.name for path in project.glob("models/*/environment.yml")}
     problems = airflow.problems(python, project / "dags", work, names)
     if problems:
-        raise CheckError("the DAGs are not right", detail="\n".join(problems))
+        raise CheckError(
+            "the DAGs have mistakes",
+            detail="\n".join(problems),
+            fix="correct each file that stands above",
+        )
 
 
 def tests(project: Path, work: Path, config: Config) -> None:
@@ -82,14 +86,14 @@ def _pytest(python: Path, folder: Path, name: str) -> None:
         return
     done = subprocess.run([python, *PYTEST, "--rootdir", folder], cwd=folder, check=False)
     if done.returncode not in (0, NOTHING):
-        raise CheckError(f"{name} fail")
+        raise CheckError(f"the tests in {name} fail", fix="pytest's lines stand above")
 
 
 def run(project: Path, work: Path, steps: Sequence[str]) -> None:
     """Take the steps, to the first that fails. Raises `MlopsError`."""
     for step in steps:
         if step not in STEPS:
-            raise ConfigError(f"{step} is no step", fix=f"use {', '.join(STEPS)}")
+            raise ConfigError(f"{step} is not a step", fix=f"use {', '.join(STEPS)}")
     named = os.environ.get("MLOPS_CONFIG")
     config = configs.load(Path(named) if named else None)
     for step in steps:

@@ -39,7 +39,9 @@ def build(model: Path, work: Path, config: Config) -> Path:
     words = [sys.executable, "-P", "-B", "-c", BUILD, str(layout.root)]
     done = subprocess.run([*words, "env", "build", model.name, lock], check=False)
     if done.returncode:
-        raise CheckError(f"the environment of {model.name} cannot be built")
+        raise CheckError(
+            f"the environment of {model.name} cannot be built", fix="the lines above tell why"
+        )
     return (layout.envs / model.name / lock).resolve() / "bin/python"
 
 
@@ -48,7 +50,7 @@ def uv() -> str:
     beside = shutil.which("uv", path=str(Path(sys.executable).parent))
     found = beside or shutil.which("uv")
     if not found:
-        raise CheckError("uv is missing", fix="`pip install uv`")
+        raise CheckError("uv is not installed", fix="`pip install uv`")
     return found
 
 

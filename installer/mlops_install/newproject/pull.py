@@ -23,9 +23,15 @@ def now(given: Mapping[str, str]) -> str:
         token = given.get("PULL_TOKEN") or _token(url, given)
         run = _post(f"{url}/api/v2/dags/{DAG}/dagRuns", {"logical_date": None}, token)
     except urllib.error.HTTPError as error:
-        raise CheckError(f"{error.url} answers {error.code} {error.reason}") from error
+        raise CheckError(
+            f"{error.url} answers {error.code} {error.reason}",
+            fix="see whether PULL_USER and PULL_PASSWORD, or PULL_TOKEN, may trigger mlops_pull",
+        ) from error
     except (OSError, ValueError, KeyError) as error:
-        raise CheckError(f"{url} cannot be told to pull: {error}") from error
+        raise CheckError(
+            f"{url} cannot be told to pull: {error}",
+            fix="set PULL_URL, and PULL_USER with PULL_PASSWORD, or PULL_TOKEN",
+        ) from error
     return f"the server pulls now: {run['dag_run_id']}"
 
 
@@ -39,7 +45,7 @@ def _post(url: str, content: dict[str, Any], token: str = "") -> dict[str, Any]:
     if token:
         headers["Authorization"] = f"Bearer {token}"
     if not url.startswith(("https://", "http://")):
-        raise ValueError("it is not an address of the web")
+        raise ValueError("it is not an http:// or https:// address")
     request = urllib.request.Request(url, json.dumps(content).encode(), headers)  # noqa: S310
     with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
         found: dict[str, Any] = json.load(answer)

@@ -86,7 +86,7 @@ def find(host: Host) -> Found:
     packages, units, tasks, databases, clusters, made, strangers = more
     if upgrade.code == 0:
         raise PreflightError(
-            f"an upgrade has not come to its end: {UPGRADE} says so",
+            f"an upgrade is not finished: {UPGRADE} is there",
             fix="run `mlops-install apply` first, which ends it or goes back",
         )
     return Found(
@@ -115,7 +115,11 @@ def _rows(answer: Answer) -> list[dict[str, Any]]:
 def _lines(answer: Answer, *, must: bool = False) -> tuple[str, ...]:
     """The lines of an answer; none where the server or the database is not there to tell."""
     if must and answer.code != 0:
-        raise HostError("the server cannot tell its packages", detail=answer.error)
+        raise HostError(
+            "the server cannot tell its packages",
+            detail=answer.error,
+            fix="`dpkg --audit` on the server shows what is broken",
+        )
     return tuple(answer.text.splitlines()) if answer.code == 0 else ()
 
 

@@ -186,7 +186,9 @@ class Answers(Resource[AnswersState]):
             f'  [ -n "$left" ] || {{ echo {self.inputs} > {ANSWERED}; exit 0; }}\n'
             '  [ $((half % 20)) != 0 ] || echo "waiting for: $left"\n'
             "  sleep 0.5\ndone\n"
-            f'echo "after {self.timeout} s still not there: $left"; exit 1',
+            f'echo "after {self.timeout} s still not there: $left"\n'
+            'echo "fix: the journal of what is missing tells why; its last lines stand above"\n'
+            "exit 1",
             title=f"wait until {self.base_url} answers and "
             f"{', '.join(self.components)} have a heartbeat",
         )

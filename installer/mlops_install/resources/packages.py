@@ -7,17 +7,26 @@ from mlops_install.journal import STATE, prelude
 from mlops_install.resource import Put, Resource, Run, Step
 from mlops_install.shell import sh
 
-CONFIGURE = """\
+GIVE_UP = """{{
+    echo "gave up after {timeout} s: apt is locked"
+    echo "fix: wait for the program that holds it, or set a larger apt_lock_timeout in [base]"
+    exit 1
+  }}"""
+CONFIGURE = (
+    """\
 deadline=$((SECONDS + {timeout}))
 until said=$(dpkg --configure -a --force-confdef --force-confold 2>&1); do
   pid=$(echo "$said" | sed -n 's/.* locked by another process with pid \\([0-9]*\\).*/\\1/p')
   [ -n "$pid" ] || {{ echo "$said"; exit 1; }}
   echo "apt is locked. It is held by process $pid ($(cat /proc/$pid/comm 2>/dev/null))"
-  [ $SECONDS -lt $deadline ] || {{ echo "gave up after {timeout} s: apt is locked"; exit 1; }}
+  [ $SECONDS -lt $deadline ] || """
+    + GIVE_UP
+    + """
   sleep 3
 done
 echo "$said"
 """
+)
 # The lines of the sources that apt complains about: its messages name addresses, not files.
 SOURCES = r"""
 broken_sources() {
@@ -31,12 +40,13 @@ broken_sources() {
   [ -n "$found" ] || return 0
   echo "apt cannot use this source of the server:"
   echo "$found"
-  echo "fix: mend this line, or put a # before it: $(echo "$found" | head -n 1 | cut -d: -f1,2)"
+  echo "fix: correct this line, or put a # before it: $(echo "$found" | head -n 1 | cut -d: -f1,2)"
 }
 """
 # A run calls apt twice and needs the lists once: the mark tells of which sources they are.
 UPDATED = "/run/mlops-install/updated"
-UPDATE = """\
+UPDATE = (
+    """\
 sources=$({{ cat /etc/apt/sources.list{{,.d/*}} /etc/mlops/apt.list || true; }} 2>/dev/null |
   sha256sum)
 if [ "$(find {mark} -mmin -10 -exec cat '{{}}' + 2>/dev/null)" != "$sources" ]; then
@@ -46,7 +56,9 @@ if [ "$(find {mark} -mmin -10 -exec cat '{{}}' + 2>/dev/null)" != "$sources" ]; 
       *"Could not get lock"*) echo "$said" | grep -o 'It is held by.*' || true;;
       *) echo "$said"; broken_sources; exit 1;;
     esac
-    [ $SECONDS -lt $deadline ] || {{ echo "gave up after {timeout} s: apt is locked"; exit 1; }}
+    [ $SECONDS -lt $deadline ] || """
+    + GIVE_UP
+    + """
     sleep 3
   done
   if echo "$said" | grep -q '^[EW]: Failed to fetch'
@@ -55,6 +67,7 @@ if [ "$(find {mark} -mmin -10 -exec cat '{{}}' + 2>/dev/null)" != "$sources" ]; 
   fi
 fi
 """
+)
 
 HOOK = f"{STATE}/note-packages"
 # apt tells it what it will do, in format 2: name, version there or -, <, version to come, file.

@@ -9,6 +9,8 @@ from mlops_install.sql import Query, query, rows, sql
 
 MARK = "mlops-install"
 """Comment by which a role is known to be ours."""
+AGAIN = "run the same command again, which says what to do"
+"""Somebody made it since the server was asked; asked again, it is one of the first things said."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,8 @@ class Cluster(Resource[ClusterState]):
             f"if [ -e {self._half} ]; then\n"
             f"  {drop} || true\n  rm -rf {self._data} /etc/postgresql/{self.version}/main\n"
             f'elif [ -n "$(ls -A {self._data} 2>/dev/null)" ]; then\n'
-            f"  echo {self._data} holds something that is no cluster: move it away; exit 1\nfi\n"
+            f"  echo {self._data} holds something that is not a cluster\n"
+            "  echo fix: move that folder away\n  exit 1\nfi\n"
             f"touch {self._half}\n{create} -- --data-checksums\nrm {self._half}",
             title=create,
         )
@@ -162,7 +165,7 @@ class Role(Resource[RoleState]):
         return (
             f"do $$ begin if to_regrole('\"{self.role}\"') is null then {create};"
             f" elsif {found} is distinct from '{MARK}' then"
-            f" raise exception 'the role {self.role} is not ours: run it again';"
+            f" raise exception 'the role {self.role} is not ours: {AGAIN}';"
             " end if; end $$"
         )
 
@@ -219,7 +222,7 @@ class Database(Resource[DatabaseState]):
             yield Run(
                 f'owner=$({sql(owner)})\nif [ -z "$owner" ]; then {sql(create)}; fi\n'
                 f'if [ "${{owner:-{self.owner}}}" != {self.owner} ]; then\n'
-                f"  echo the database {self.database} is not ours: run it again; exit 1\nfi",
+                f"  echo the database {self.database} is not ours: {AGAIN}; exit 1\nfi",
                 title=f"psql: {create}",
             )
         yield Run(sql(own, shut), title=f"psql: {own}; {shut}")

@@ -47,8 +47,8 @@ class Secret(Resource[Access]):
         new = sh(self.path + ".mlops-new")
         return (
             f"if [ -e {record} ]; then\n"
-            f"  echo {sh(self.path)} was made before and is gone. What it protected needs it:\n"
-            f"  echo restore it from a backup, or remove {record} to have a new one made.\n"
+            f"  echo {sh(self.path)} was made before and is gone, and what it protects needs it\n"
+            f"  echo fix: restore it from a backup, or remove {record} to have a new one made\n"
             "  exit 1\nfi\n"
             f"(umask 077; ({self.command}) > {new})\ntest -s {new}\n"
             # On the disk before it has its name, and its name before the record: a power cut must

@@ -39,7 +39,7 @@ def make(layout: Layout, kind: str, say: Say) -> Path:
     config = configs.read(layout)
     folder.tidy(layout, now)
     if (folder.stage(layout) / "switch.json").exists():
-        fix = "`mlops-install restore` or `apply` ends it"
+        fix = "`mlops-install apply` finishes it, or `mlops-install restore ARCHIVE` takes a backup"
         raise EnvError("a restore was broken off half way", fix=fix)
     while (layout.backups / folder.name(now, kind, config.seal)).exists():
         now += timedelta(seconds=1)
@@ -66,7 +66,10 @@ def make(layout: Layout, kind: str, say: Say) -> Path:
 def _prove(layout: Layout, config: Config, fresh: Path, manifest: parts.Manifest) -> dict[str, Any]:
     """Read the finished archive back, unless only an age identity could; its note."""
     if config.seal != "age" and _open(layout, fresh, config.seal) != manifest:
-        raise EnvError("the backup reads back as another one", fix="look at the disk")
+        raise EnvError(
+            "the backup on the disk is not what was written",
+            fix="check the disk (`dmesg` tells of errors), then make another backup",
+        )
     sha256, number = folder.sha256(fresh), folder.next_number(layout)
     return brief(manifest) | {"size": fresh.stat().st_size, "sha256": sha256, "number": number}
 

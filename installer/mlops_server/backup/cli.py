@@ -157,7 +157,7 @@ def _discard(options: argparse.Namespace, layout: Layout, user: str | None) -> N
 
     with folder.locked(layout):
         if (folder.stage(layout) / "switch.json").exists():
-            raise EnvError("a restore is half way", fix="`mlops backup resume`")
+            raise EnvError("a restore is half way", fix="`mlops backup resume` finishes it")
         restore.discard(layout)
 
 
@@ -166,14 +166,17 @@ def _receive(options: argparse.Namespace, layout: Layout, user: str | None) -> N
 
     os.umask(0o077)
     if not folder.NAME.fullmatch(options.name):
-        raise EnvError(f"{options.name!r} is no name of a backup")
+        raise EnvError(
+            f"{options.name!r} is not the name of a backup",
+            fix="give the file the name that `backup` gave it: mlops-….tar",
+        )
     layout.backups.mkdir(mode=0o700, parents=True, exist_ok=True)
     path = layout.backups / options.name
     fresh = path.with_name(f"{path.name}.new")
     try:
         _take(fresh, options.size)
         if folder.sha256(fresh) != options.sha256:
-            raise EnvError("the archive did not arrive whole", fix="send it again")
+            raise EnvError("the archive did not arrive complete", fix="run the same command again")
         _, manifest = header.prove(fresh)
         made = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
         note = {"size": options.size, "sha256": options.sha256, "uploaded": made}

@@ -38,5 +38,5 @@ def read(layout: Layout) -> Config:
         if name not in kinds:
             raise EnvError(f"{path}: {name}: there is no such setting", fix=FIX)
         if type(value) is not kinds[name] or (type(value) is int and value < 1):
-            raise EnvError(f"{path}: {name}: {value!r} will not do", fix=FIX)
+            raise EnvError(f"{path}: {name}: {value!r} is not allowed", fix=FIX)
     return Config(**found)

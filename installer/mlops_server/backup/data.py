@@ -38,7 +38,7 @@ def restore(layout: Layout, archive: Path) -> None:
     except (OSError, tarfile.TarError, EOFError) as error:
         raise EnvError(
             f"files of the data folder are missing from {at} on: {error}",
-            fix="mend that, then restore the same backup again: files that are there stay",
+            fix="correct that, then restore the same backup again: files that are there stay",
         ) from error
 
 

@@ -109,7 +109,7 @@ def find(layout: Layout, wanted: str) -> Path:
     if wanted in names:
         return layout.backups / wanted
     known = "; there are none yet" if not names else f"; the newest is {names[0]}"
-    raise EnvError(f"there is no backup {wanted}{known}", fix="`mlops backup list`")
+    raise EnvError(f"there is no backup {wanted}{known}", fix="`mlops backup list` shows them")
 
 
 def doomed(found: Sequence[Archive], keep: int, now: datetime) -> list[Archive]:

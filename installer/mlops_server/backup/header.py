@@ -32,7 +32,7 @@ def seal(path: Path) -> str:
         return "gpg"
     if head[257:262] == TAR:
         return ""
-    raise EnvError(f"{path} is no backup: {_what(head)}", fix="name a file that `backup` made")
+    raise EnvError(f"{path} is not a backup: {_what(head)}", fix="name a file that `backup` made")
 
 
 def prove(path: Path) -> tuple[str, parts.Manifest]:

@@ -147,7 +147,9 @@ def _tar(root: Path, target: Path, paths: list[str]) -> None:
              "--exclude=made/postgres-half-made", "--file", str(target), "--", *paths]  # fmt: skip
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     if done.returncode not in (0, 1):  # 1: a file changed or went while it was read
-        raise EnvError(f"cannot write {target.name}", detail=done.stderr, fix="make room")
+        raise EnvError(
+            f"cannot write {target.name}", detail=done.stderr, fix=f"make room at {target.parent}"
+        )
 
 
 def prove(dump: Path, what: str, wanted: database.Fingerprint) -> dict[str, str]:
@@ -166,7 +168,7 @@ def compare(dump: Path, scratch: str, what: str, wanted: database.Fingerprint) -
     different = database.differences(wanted, database.fingerprint(scratch))
     if different:
         raise EnvError(
-            f"the dump of {what} brings another state back: {', '.join(different[:5])}",
+            f"the dump of {what} does not give back the same state: {', '.join(different[:5])}",
             fix="make a new backup; if that fails too, look at PostgreSQL's log",
         )
 
@@ -202,9 +204,14 @@ def read(source: IO[bytes], into: Path | None = None) -> Manifest:
                 else:
                     found[name] = _copy(file, into and into / name)
     except (tarfile.TarError, EOFError, ValueError, OverflowError) as error:
-        raise EnvError(f"the backup is damaged: {error}", fix="take another one") from error
+        raise EnvError(
+            f"the backup is damaged: {error}", fix="`mlops backup list` shows the others"
+        ) from error
     if not manifest or found != manifest["parts"]:
-        raise EnvError("the backup is damaged: parts are missing or wrong", fix="take another one")
+        raise EnvError(
+            "the backup is damaged: parts are missing or wrong",
+            fix="`mlops backup list` shows the others",
+        )
     return manifest
 
 
@@ -213,7 +220,10 @@ def _members(tar: tarfile.TarFile) -> Iterator[tuple[str, IO[bytes]]]:
     for member in tar:
         file = tar.extractfile(member) if member.isreg() and member.name in known else None
         if file is None:
-            raise EnvError(f"{member.name!r} does not belong into a backup")
+            raise EnvError(
+                f"the archive has {member.name!r}, which no backup has",
+                fix="name a file that `backup` made",
+            )
         yield member.name, file
 
 
@@ -224,7 +234,7 @@ def _manifest(name: str, text: bytes) -> Manifest:
         found = {}
     if not isinstance(found, dict) or not isinstance(found.get("parts"), dict):
         raise EnvError(
-            "this is no backup of mlops-install: it has no manifest",
+            "this is not a backup of mlops-install: it has no manifest",
             fix="name a file that `backup` made",
         )
     if found.get("format") != FORMAT:
@@ -237,7 +247,7 @@ def _manifest(name: str, text: bytes) -> Manifest:
         wrong.append("made")
     if wrong:
         words = f"the backup is damaged: its manifest has no {wrong[0]}"
-        raise EnvError(words, fix="take another one")
+        raise EnvError(words, fix="`mlops backup list` shows the others")
     return found
 
 

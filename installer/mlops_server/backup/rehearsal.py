@@ -19,7 +19,7 @@ MARGIN = 4 << 20
 """Bytes for folders, and for what else is written meanwhile."""
 GET_FLAGS, IMMUTABLE = 0x80086601, 0x30
 """ioctl FS_IOC_GETFLAGS of 64 bits; the flags of `chattr +i` and `+a`."""
-FIX = "move it away, or mend it, then restore again; nothing was changed"
+FIX = "move it away, or correct its rights, then restore again; nothing was changed"
 
 
 def rehearse(layout: Layout, source: Path) -> None:

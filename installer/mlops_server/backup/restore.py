@@ -101,11 +101,11 @@ def _unpacked(stage: Path) -> parts.Manifest:
     try:
         found: parts.Manifest = json.loads((stage / parts.MANIFEST).read_bytes())
     except FileNotFoundError:
-        fix = "`mlops backup unpack NAME` first"
-        raise EnvError("nothing is unpacked", fix=fix) from None
+        raise EnvError("nothing is unpacked", fix="`mlops backup unpack NAME` first") from None
     except ValueError:
-        fix = f"remove {stage}, and restore again"
-        raise EnvError(f"{stage / parts.MANIFEST} is damaged", fix=fix) from None
+        raise EnvError(
+            f"{stage / parts.MANIFEST} is damaged", fix=f"remove {stage}, and restore again"
+        ) from None
     return found
 
 
@@ -144,7 +144,11 @@ def _extract(source: Path, target: Path) -> None:
     words += ["--directory", str(target), "--file", str(source)]
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise EnvError(f"{source.name} cannot be unpacked", detail=done.stderr, fix="make room")
+        raise EnvError(
+            f"{source.name} cannot be unpacked",
+            detail=done.stderr,
+            fix=f"make room at {target.parent}, then restore again",
+        )
 
 
 def resume(layout: Layout, say: Say) -> bool:
@@ -162,7 +166,7 @@ def resume(layout: Layout, say: Say) -> bool:
     except OSError as error:
         raise EnvError(
             f"the restore is half way, and Airflow is down: {error.filename}: {error.strerror}",
-            fix="mend that, then `mlops backup resume` goes on",
+            fix="correct that, then `mlops backup resume` goes on",
         ) from error
     if manifest["data"]:
         _data(layout, stage, say)

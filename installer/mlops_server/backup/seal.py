@@ -8,10 +8,24 @@ from pathlib import Path
 from typing import IO
 
 from mlops_server.backup.config import Config
-from mlops_server.errors import EnvError
+from mlops_server.errors import EnvError, Flaw
 from mlops_server.layout import Layout
 
 KEYS = {"age": "the age identity", "gpg": "the passphrase"}
+SHUT = {
+    "age": Flaw(
+        "the age identity does not open the backup, or the backup is damaged",
+        "give the identity of the recipient that it was made for, or take another backup",
+    ),
+    "gpg": Flaw(
+        "the passphrase does not open the backup, or the backup is damaged",
+        "give the passphrase that it was made with, or take another backup",
+    ),
+}
+SEALED = Flaw(
+    "cannot encrypt the backup",
+    "the lines above are those of age or gpg: correct [backup] age_recipient or passphrase",
+)
 ENCRYPT = ("--symmetric", "--cipher-algo", "AES256", "--s2k-mode", "3", "--s2k-digest-algo",
            "SHA512", "--s2k-count", "65011712", "--compress-algo", "none")  # fmt: skip
 
@@ -45,7 +59,7 @@ def _through(words: list[str], target: IO[bytes]) -> Iterator[IO[bytes]]:
         except BaseException:
             process.kill()
             raise
-        _finish(process, "cannot encrypt the backup")
+        _finish(process, SEALED)
 
 
 @contextmanager
@@ -55,7 +69,7 @@ def reader(path: Path, seal: str, secret: bytes) -> Iterator[IO[bytes]]:
         with path.open("rb") as file:
             yield file
     elif not secret:
-        raise EnvError(f"{path.name} is encrypted", fix=f"give {KEYS[seal]}")
+        raise EnvError(f"{path.name} is encrypted", fix=f"give {KEYS[seal]} by --identity FILE")
     elif seal == "age":
         yield from _opened(["age", "--decrypt", "--identity", "-", str(path)], secret, seal)
     else:
@@ -66,7 +80,7 @@ def reader(path: Path, seal: str, secret: bytes) -> Iterator[IO[bytes]]:
 
 def _opened(words: list[str], secret: bytes, seal: str) -> Iterator[IO[bytes]]:
     pipe = subprocess.PIPE
-    problem = f"{KEYS[seal]} does not open the backup, or it is damaged"
+    problem = SHUT[seal]
     with _start(words, stdin=pipe, stdout=pipe) as process:
         try:
             _pipe(process.stdin).write(secret)
@@ -92,10 +106,10 @@ def _start(words: list[str], stdin: int, stdout: "int | IO[bytes]") -> "subproce
         raise EnvError(f"{words[0]} is not installed", fix=fix) from None
 
 
-def _finish(process: "subprocess.Popen[bytes]", problem: str) -> None:
+def _finish(process: "subprocess.Popen[bytes]", problem: Flaw) -> None:
     said = process.stderr.read().decode(errors="replace") if process.stderr else ""
     if process.wait():
-        raise EnvError(problem, detail=said.strip())
+        raise EnvError(problem.text, fix=problem.fix, detail=said.strip())
 
 
 def _pipe(stream: "IO[bytes] | None") -> IO[bytes]:

@@ -45,5 +45,9 @@ def _systemctl(*words: str, timeout: float | None = None) -> str:
         ["systemctl", *words], capture_output=True, text=True, timeout=timeout, check=False
     )
     if done.returncode:
-        raise EnvError(f"systemctl {' '.join(words)} failed", detail=done.stderr.strip())
+        raise EnvError(
+            f"systemctl {' '.join(words)} failed",
+            detail=done.stderr.strip(),
+            fix="`systemctl --failed` and `journalctl -p err -n 50` tell more",
+        )
     return done.stdout

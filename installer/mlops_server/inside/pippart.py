@@ -19,7 +19,7 @@ def install(
     for package in wanted:
         say(f"pip: {package.name} {package.version}")
     if not uv.exists():
-        raise EnvError(f"{uv} is missing", fix="`mlops-install apply`")
+        raise EnvError(f"{uv} is missing", fix="`mlops-install apply` installs it")
     folder = work / "wheels"
     folder.mkdir()
     for package in wanted:  # uv takes name, version and platform from the name of the file

@@ -37,14 +37,18 @@ def parse(data: bytes, where: str) -> dict[str, Any]:
     """
     if len(data) > LONGEST or has_aliases(data):
         raise ProjectError(
-            f"{where} is longer than 64 KiB, or uses aliases of YAML", fix="write it out, in short"
+            f"{where} is longer than 64 KiB, or uses aliases of YAML",
+            fix="write every value out, and leave out what conda does not need",
         )
     try:
         found = reading.load(data)
     except ValueError as error:
-        raise ProjectError(f"{where} is not YAML: {error}", fix="correct it") from error
+        raise ProjectError(f"{where} is not YAML: {error}", fix="correct that line") from error
     if not isinstance(found, dict):
-        raise ProjectError(f"{where} is not an environment", fix="it needs channels, dependencies")
+        raise ProjectError(
+            f"{where} is not an environment",
+            fix="write `channels:` and `dependencies:`, each with a list",
+        )
     _keys(data, found, where)
     _channels(found, where)
     _dependencies(found, where)
@@ -52,7 +56,9 @@ def parse(data: bytes, where: str) -> dict[str, Any]:
     try:
         digest(data, found)
     except (ValueError, TypeError, RecursionError) as error:
-        raise ProjectError(f"{where} cannot be read: {error}", fix="correct it") from error
+        raise ProjectError(
+            f"{where} cannot be read: {error}", fix="write plain texts and lists"
+        ) from error
     return found
 
 
@@ -61,7 +67,7 @@ def _keys(data: bytes, found: dict[str, Any], where: str) -> None:
     for line, key in variables.twice(data):
         raise ProjectError(
             f"{where}:{line}: {key} is there twice, and only the last one would count",
-            fix="put both into one",
+            fix="put both into one, or remove one",
         )
     for key in found:
         if key not in KNOWN:
@@ -69,7 +75,10 @@ def _keys(data: bytes, found: dict[str, Any], where: str) -> None:
             raise ProjectError(f"{where}: {key}: there is no such setting here", fix=fix)
     for key in ("name", "prefix"):
         if isinstance(found.get(key), dict | list):
-            raise ProjectError(f"{where}: {key} is no text", fix="leave it out")
+            raise ProjectError(
+                f"{where}: {key} is not a text",
+                fix="leave it out: the model's name is that of its folder",
+            )
 
 
 def _channels(found: dict[str, Any], where: str) -> None:
@@ -85,7 +94,7 @@ def _channels(found: dict[str, Any], where: str) -> None:
             raise ProjectError(f"{where}: the channel {channel} is refused: {LICENCE}", fix=FIX)
         if "@" in urlsplit(channel).netloc and "$" not in channel:
             raise ProjectError(
-                f"{where}: a login is part of a channel's address, and would get into the lock",
+                f"{where}: the address of a channel has a login, which would get into the lock",
                 fix="set [models] channel_user and channel_password in mlops.toml",
             )
 
@@ -129,7 +138,7 @@ def _virtual(dependency: str, where: str) -> None:
         fix = "leave it out"
         if name.startswith("__cuda"):
             fix = 'leave it out, and set `cuda = "12.8"` in model.toml or [models]'
-        raise ProjectError(f"{where}: {name} is what a machine has, and no package", fix=fix)
+        raise ProjectError(f"{where}: {name} is a property of a machine, not a package", fix=fix)
 
 
 def _pip(requirements: Any, where: str) -> None:

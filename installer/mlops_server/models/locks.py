@@ -3,8 +3,9 @@
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
+from mlops_server.errors import Flaw
 from mlops_server.models import reading
 
 Package = dict[str, Any]
@@ -13,13 +14,6 @@ TEXTS = ("name", "version", "platform", "url")
 MANAGERS = ("conda", "pip")
 SHA256 = re.compile(r"[0-9a-f]{64}")
 MAIN = "main"
-
-
-class Flaw(NamedTuple):
-    """What keeps a lock from being built, and what to do about it."""
-
-    text: str
-    fix: str
 
 
 def packages(lock: bytes) -> list[Package]:

@@ -134,7 +134,7 @@ def source(folder: Path, name: str, cuda: str | None) -> Source:
     """Read what the lock of a model is made from. Raises `ProjectError`."""
     if not MODEL_NAME.fullmatch(name):
         raise ProjectError(
-            f"models/{name}: a model cannot be called so",
+            f"models/{name}: a model cannot have this name",
             fix="rename it: a-z, 0-9, _ and -, a letter first, and neither builds nor current",
         )
     model, where = folder / "models" / name, f"models/{name}/environment.yml"
@@ -156,7 +156,7 @@ def _options(text: bytes, where: str) -> ModelOptions:
     try:
         return parse_options(reading.text(text))
     except (ValueError, RecursionError) as error:
-        raise ProjectError(f"{where}: {error}", fix="correct it") from error
+        raise ProjectError(f"{where}: {error}", fix="correct that setting") from error
 
 
 def _read(path: Path) -> bytes | None:
@@ -165,4 +165,6 @@ def _read(path: Path) -> bytes | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise ProjectError(f"cannot read {path}: {error.strerror}", fix="see its mode") from error
+        raise ProjectError(
+            f"cannot read {path}: {error.strerror}", fix="correct the rights of the file"
+        ) from error

@@ -24,7 +24,7 @@ def judge(data: bytes, where: str) -> None:
         empty = isinstance(value, yaml.ScalarNode) and not value.value
         if key.value == "variables" and not isinstance(value, yaml.MappingNode) and not empty:
             raise ProjectError(
-                f"{where}:{key.start_mark.line + 1}: variables are no list",
+                f"{where}:{key.start_mark.line + 1}: variables must be `NAME: value`, not a list",
                 fix="write `NAME: value` on a line for each",
             )
     for name, value in _pairs(data):
@@ -34,15 +34,17 @@ def judge(data: bytes, where: str) -> None:
 def _one(name: yaml.Node, value: yaml.Node, where: str) -> None:
     if not isinstance(name, yaml.ScalarNode) or not NAME.fullmatch(name.value):
         raise ProjectError(
-            f"{where}: {str(name.value)[:60]!r} is no name of a variable",
-            fix="letters, digits and _, a letter first",
+            f"{where}: {str(name.value)[:60]!r} is not the name of a variable",
+            fix="use letters, digits and _, a letter first",
         )
     if OURS.fullmatch(name.value):
         raise ProjectError(
             f"{where}: {name.value} is set by the environment itself", fix="leave it out"
         )
     if not isinstance(value, yaml.ScalarNode) or "\0" in value.value:
-        raise ProjectError(f"{where}: {name.value} is no text", fix="write one text for each")
+        raise ProjectError(
+            f"{where}: {name.value} is not a text", fix="write one text behind each name"
+        )
 
 
 def _pairs(data: bytes) -> Iterator[tuple[yaml.Node, yaml.Node]]:

@@ -54,7 +54,7 @@ def _deploy(options: argparse.Namespace, layout: Layout, user: str | None) -> No
     from mlops_server.services.systemd import Systemd
 
     if not 1 <= options.threads <= 256:
-        raise EnvError("--threads: 1 to 256")
+        raise EnvError("--threads must be 1 to 256", fix="`mlops service deploy --help`")
     wanted = (options.model, options.release, options.folder, options.threads)
     manage.deploy(layout, Systemd(), options.service, wanted, _say)
 

@@ -98,11 +98,17 @@ def ask(records: Records, instance: str, token: str = "") -> dict[str, Any]:
         reply = connection.getresponse()
         found: dict[str, Any] = json.loads(reply.read(MOST))
     except (OSError, http.client.HTTPException, ValueError) as error:
-        raise EnvError(f"{instance} does not answer: {error}") from error
+        raise EnvError(
+            f"{instance} does not answer: {error}",
+            fix=f"`journalctl -u mlops-model@{instance}` tells more",
+        ) from error
     finally:
         connection.close()
     if reply.status != 200:
-        raise EnvError(f"{instance} is not healthy: {found.get('error', reply.status)}")
+        raise EnvError(
+            f"{instance} is not healthy: {found.get('error', reply.status)}",
+            fix=f"`journalctl -u mlops-model@{instance}` tells more",
+        )
     return found
 
 
@@ -166,11 +172,13 @@ def in_force(records: Records, name: str) -> str:
 def _release(layout: Layout, model: str, release: str) -> Path:
     """The release by its real path, with a service.py for the model. Raises `EnvError`."""
     if not MODEL_NAME.fullmatch(model):
-        raise EnvError(f"{model!r} is no name of a model")
+        raise EnvError(f"{model!r} is not the name of a model", fix="name a folder below models/")
     place = layout.releases / release if release else layout.current_release
     real = place.resolve()
     if real.parent != layout.releases.resolve() or not real.is_dir():
-        raise EnvError(f"there is no release {release or 'in force'}", fix="`mlops-install apply`")
+        raise EnvError(
+            f"there is no release {release or 'in force'}", fix="`mlops-install apply` makes one"
+        )
     if not (real / "models" / model / "service.py").is_file():
         fix = f"add models/{model}/service.py with load(folder) and predict(model, request)"
         raise EnvError(f"release {real.name} has no models/{model}/service.py", fix=fix)
@@ -182,12 +190,14 @@ def _patience(path: Path) -> int:
     try:
         return read_options(path).start_timeout
     except ValueError as error:
-        raise EnvError(str(error), fix="correct the file, and deploy its release") from error
+        raise EnvError(
+            str(error), fix="correct the file, push it, and deploy the new release"
+        ) from error
 
 
 def _lock(layout: Layout, model: str, release: Path) -> str:
     lock = lock_hash((release / "models" / model / "conda-lock.yml").read_bytes())
     if Model(layout, model).prefix(lock) is None:
-        fix = f"`mlops env build {model} {lock}`"
+        fix = f"`mlops env build {model} {lock}` builds it"
         raise EnvError(f"the environment {model} {lock} is not built", fix=fix)
     return lock

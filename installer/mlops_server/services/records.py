@@ -74,11 +74,16 @@ class Records:
     def read(self, instance: str) -> Record:
         """The record of an instance. Raises `EnvError`."""
         if not INSTANCE.fullmatch(instance):
-            raise EnvError(f"{instance!r} is no instance of a service", fix="`mlops service list`")
+            raise EnvError(
+                f"{instance!r} is not an instance of a service",
+                fix="`mlops service list` shows them",
+            )
         try:
             return Record(**json.loads(self.path(instance).read_bytes()))
         except FileNotFoundError:
-            raise EnvError(f"{instance} is not deployed", fix="`mlops service list`") from None
+            raise EnvError(
+                f"{instance} is not deployed", fix="`mlops service list` shows them"
+            ) from None
         except (ValueError, TypeError) as error:
             raise EnvError(f"{self.path(instance)}: {error}", fix="deploy it again") from error
 
@@ -117,8 +122,8 @@ class Records:
     def held(self, name: str) -> Iterator[None]:
         """One change of a service at a time. Raises `EnvError` for a bad name."""
         if not NAME.fullmatch(name):
-            fix = "small letters, digits, _ and -, 40 at most, a letter first"
-            raise EnvError(f"{name!r} is no name of a service", fix=fix)
+            fix = "use small letters, digits, _ and -, 40 at most, a letter first"
+            raise EnvError(f"{name!r} is not the name of a service", fix=fix)
         self.folder.mkdir(mode=0o755, parents=True, exist_ok=True)
         with held(self.folder / f".{name}.lock"):
             yield

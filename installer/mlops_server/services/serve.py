@@ -135,7 +135,7 @@ class Handler(BaseHTTPRequestHandler):
         if path not in METHODS:
             raise RefusedError(404, "there is only POST /predict and GET /health")
         if self.command != METHODS[path]:
-            raise RefusedError(405, f"{path} is asked by {METHODS[path]}")
+            raise RefusedError(405, f"{path} takes {METHODS[path]} only")
         known = self.service
         return known.health() if path == "/health" else known.predict(self.parsed(data))
 
@@ -161,11 +161,11 @@ class Handler(BaseHTTPRequestHandler):
         """The request's body. Raises `RefusedError`."""
         length = ",".join(self.headers.get_all("Content-Length", ["0"])).strip()
         if "Transfer-Encoding" in self.headers:
-            raise RefusedError(411, "a request says its Content-Length")
+            raise RefusedError(411, "a request must have a Content-Length")
         if not re.fullmatch("[0-9]+", length):
-            raise RefusedError(400, "the Content-Length is no number of bytes")
+            raise RefusedError(400, "the Content-Length is not a number of bytes")
         if len(length) > 18 or int(length) > LARGEST:
-            raise RefusedError(413, f"a request may have {LARGEST} bytes")
+            raise RefusedError(413, f"a request may have {LARGEST} bytes at most")
         try:
             data = self.rfile.read(int(length))
         except OSError as error:
@@ -182,7 +182,7 @@ class Handler(BaseHTTPRequestHandler):
         except ValueError as error:
             raise RefusedError(400, f"this is not JSON: {error}") from None
         if not isinstance(found, dict):
-            raise RefusedError(400, "a request is a JSON object")
+            raise RefusedError(400, "a request must be a JSON object")
         try:
             getattr(self.service.module, "check", id)(found)
         except ValueError as error:

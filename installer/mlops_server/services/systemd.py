@@ -75,7 +75,11 @@ def _units(instance: str) -> tuple[str, str]:
 def _systemctl(*words: str) -> None:
     done = _run("systemctl", *words)
     if done.returncode:
-        raise EnvError(f"systemctl {' '.join(words)} failed", detail=done.stderr.strip())
+        raise EnvError(
+            f"systemctl {' '.join(words)} failed",
+            detail=done.stderr.strip(),
+            fix="`systemctl --failed` and `journalctl -p err -n 50` tell more",
+        )
 
 
 def _run(*words: str, wait: float | None = WAIT) -> "subprocess.CompletedProcess[str]":

@@ -52,5 +52,5 @@ def parse(data: bytes) -> Any:
 def _finite(text: str) -> float:
     found = float(text)
     if found - found != 0:
-        raise ValueError(f"{text[:30]} is no number of JSON")
+        raise ValueError(f"{text[:30]} is not a number of JSON")
     return found

@@ -103,5 +103,5 @@ def room(layout: Layout) -> None:
             raise EnvError(
                 f"{path}: {free >> 20} MiB free; saving Airflow's database first needs"
                 f" {needed >> 20} MiB",
-                fix=f"make room at {path}, then run it again; nothing was changed",
+                fix=f"make room at {path}, then run the same command again; nothing was changed",
             )

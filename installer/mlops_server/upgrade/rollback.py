@@ -34,14 +34,15 @@ def _about(layout: Layout) -> dict[str, Any]:
     path = Store(layout).previous / "about.json"
     if not path.exists():
         raise EnvError(
-            "there is no upgrade to go back from", fix="`mlops-install restore` takes a backup"
+            "there is no upgrade to go back from",
+            fix="`mlops-install restore ARCHIVE` takes a backup",
         )
     about: dict[str, Any] = json.loads(path.read_text())
     now = drain.version(layout)
     if now != about["new"]:
         raise EnvError(
             f"the last upgrade was to {about['new']}, and {now} is in force",
-            fix="`mlops-install restore` takes a backup",
+            fix="`mlops-install restore ARCHIVE` takes a backup",
         )
     return about
 
@@ -68,7 +69,10 @@ def begin(layout: Layout, say: Say, *, kill: bool) -> None:
         database.load(store.previous / "airflow.dump", steps.BEFORE)
         rights.give(steps.BEFORE, rights.read(database.NAME))
         if database.differences(about["fingerprint"], database.fingerprint(steps.BEFORE)):
-            raise EnvError("the saved database is not as it was saved", fix="restore a backup")
+            raise EnvError(
+                "the saved database has changed since it was saved",
+                fix="`mlops-install restore ARCHIVE` takes a backup",
+            )
         store.opened()
         state.old, state.new = about["old"], state.old
         state.units, state.paused = about["units"], about["paused"]

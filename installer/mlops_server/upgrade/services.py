@@ -67,7 +67,8 @@ def _empty(cgroup: Path) -> None:
     left = [p for path in cgroup.rglob("cgroup.procs") for p in path.read_text().split()]
     if left:
         raise EnvError(
-            f"processes of Airflow are left: {', '.join(left)}", fix="see `systemd-cgls`"
+            f"processes of Airflow are left: {', '.join(left)}",
+            fix="`systemd-cgls` shows where they are; end them, then run the same command again",
         )
 
 
@@ -129,5 +130,9 @@ def systemctl(*words: str) -> str:
     """Run systemctl; what it printed. Raises `EnvError`."""
     done = subprocess.run(["systemctl", *words], capture_output=True, text=True, check=False)
     if done.returncode:
-        raise EnvError(f"systemctl {' '.join(words)} failed", detail=done.stderr.strip())
+        raise EnvError(
+            f"systemctl {' '.join(words)} failed",
+            detail=done.stderr.strip(),
+            fix="`systemctl --failed` and `journalctl -p err -n 50` tell more",
+        )
     return done.stdout

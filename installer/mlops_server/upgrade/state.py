@@ -81,7 +81,9 @@ class Store:
         except FileNotFoundError:
             return None
         except (ValueError, TypeError) as error:
-            raise EnvError(f"{self.path} cannot be read: {error}", fix="see the log") from None
+            raise EnvError(
+                f"{self.path} cannot be read: {error}", fix=f"see {self.layout.upgrade_log}"
+            ) from None
 
     def opened(self) -> State:
         """The open upgrade. Raises `EnvError` when none is, or when it was given up."""
@@ -171,7 +173,7 @@ class Log:
         try:
             self.say(text)
         except OSError as error:
-            raise EnvError("nobody listens any more: the installer is gone") from error
+            raise EnvError("the connection of the installer is gone") from error
 
     def _write(self, text: str) -> None:
         path = self.layout.upgrade_log

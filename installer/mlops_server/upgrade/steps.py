@@ -39,7 +39,9 @@ def stop(store: Store, state: State, say: Say, *, kill: bool) -> None:
     """Stop everything of Airflow, and remember what ran."""
     state.units, state.phase = services.running(), "stopping"
     if not state.units:
-        raise EnvError("no unit of Airflow runs", fix="`systemctl start airflow.target`")
+        raise EnvError(
+            "no unit of Airflow runs", fix="`systemctl start airflow.target` starts them"
+        )
     store.save(state)
     state.stopped = services.stop(say, kill=kill)
     store.save(state)

@@ -56,7 +56,7 @@ def _copy_lock(folder: Path, sources: dict[str, bytes]) -> None:
         raise EnvError(
             f"{folder} holds another lock, whose digest begins with the same digits, or a damaged"
             " one",
-            fix=f"remove {folder}, and run it again; if it comes back, lock the model anew",
+            fix=f"remove {folder}, run the same command again; if it comes back, lock the model",
         )
     if all(data is not None for data in there.values()):
         for name, data in sources.items():
@@ -90,7 +90,7 @@ def switch(layout: Layout, release: Path) -> None:
         if Model(layout, name).prefix(lock) is None:
             raise EnvError(
                 f"the environment of model {name} ({lock}) is not built",
-                fix=f"`mlops env build {name} {lock}`",
+                fix=f"`mlops env build {name} {lock}` builds it",
             )
     for name, lock in wanted.items():
         Model(layout, name).activate(lock)

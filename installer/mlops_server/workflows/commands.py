@@ -75,7 +75,10 @@ class Commands:
     def _judge(self, commit: str, reasons: list[str]) -> None:
         with changing(self.layout, self.say) as state:
             if state.candidate != commit:
-                raise TryAgain(f"{commit[:12]} is not the candidate any more", fix="start anew")
+                raise TryAgain(
+                    f"{commit[:12]} is not the candidate any more",
+                    fix="`mlops workflows sync` begins again",
+                )
             if not reasons:
                 state.checked = commit
                 return
@@ -94,7 +97,9 @@ class Commands:
                 self.say("there is no candidate")
                 return
             if state.checked != commit:
-                raise EnvError(f"{commit[:12]} is not checked", fix="`mlops workflows check`")
+                raise EnvError(
+                    f"{commit[:12]} is not checked yet", fix="`mlops workflows check` first"
+                )
             activation.switch(self.layout, self.layout.releases / commit[:12])
             state.activated(commit)
             state.candidate = state.checked = None
@@ -184,7 +189,9 @@ class Commands:
         try:
             descriptor = os.open(release / METADATA, os.O_RDONLY) if release else -1
         except FileNotFoundError:
-            raise EnvError(f"{release} is missing", fix="`mlops workflows fetch`") from None
+            raise EnvError(
+                f"{release} is missing", fix="`mlops workflows fetch` makes it"
+            ) from None
         try:
             if release:
                 fcntl.flock(descriptor, fcntl.LOCK_SH)

@@ -58,7 +58,7 @@ def read(path: Path, protocols: tuple[str, ...]) -> Config:
             raise EnvError(f"{path}: {name}: there is no such setting", fix=FIX)
         wanted = str if kind is type(None) else kind
         if type(value) is not wanted or (type(value) is int and value < 0):
-            raise EnvError(f"{path}: {name}: {value!r} will not do", fix=FIX)
+            raise EnvError(f"{path}: {name}: {value!r} is not allowed", fix=FIX)
     config = Config(**found)
     if config.repository and (problem := refused(config.repository, protocols)):
         raise EnvError(f"{path}: repository: {problem}", fix=FIX)
@@ -75,7 +75,7 @@ def refused(url: str, protocols: tuple[str, ...]) -> str:
         return ""
     found = _URL.fullmatch(url)
     if not found:
-        return "" if _SCP.fullmatch(url) else f"{url!r} is no ssh:// or https:// address"
+        return "" if _SCP.fullmatch(url) else f"{url!r} is not an ssh:// or https:// address"
     protocol, login, host = found.groups()
     if protocol not in protocols:
         return f"{protocol}:// is not used, only {' and '.join(p + '://' for p in protocols)}"

@@ -92,9 +92,9 @@ def parse(line: bytes) -> list[str]:
     if set(found) != {"words"} or not isinstance(words, list):
         raise RefusedError('not a request: {"words": [...]} is one')
     if not all(isinstance(word, str) and word and " " not in word for word in words):
-        raise RefusedError("words are texts without spaces")
+        raise RefusedError("words must be texts without spaces")
     if not any(pattern.fullmatch(" ".join(words)) for pattern in SERVED):
-        raise RefusedError("this is not served here")
+        raise RefusedError("this command is not allowed here")
     return words
 
 

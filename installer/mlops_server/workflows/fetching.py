@@ -218,7 +218,7 @@ def _take_over(
     if final.is_dir():
         if metadata(final).get("commit") == commit:
             return final
-        raise Rejected(f"{final} is of another commit whose name begins as this one's")
+        raise Rejected(f"{final} is of another commit whose id begins with the same digits")
     if takeover.take(fresh, at=final).bytes > config.max_release_mb << 20:
         raise Rejected(f"the files are more than {config.max_release_mb} MiB")
     models(fresh, config)

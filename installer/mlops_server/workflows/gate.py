@@ -82,7 +82,11 @@ def _import(layout: Layout, release: Path) -> tuple[Found, sandbox.Ended]:
     found = read(ended.output)
     if ended.code and not found.begun:
         tail = "\n".join(ended.tail[-TAIL:])
-        raise EnvError("Airflow does not start in the gate", detail=tail, fix="see above")
+        raise EnvError(
+            "Airflow does not start in the gate",
+            detail=tail,
+            fix="`mlops-install apply` repairs it",
+        )
     return found, ended
 
 
@@ -141,7 +145,7 @@ def _name(file: str, release: Path) -> str:
 def _cut_off(found: Found, ended: sandbox.Ended, release: Path, say: Say) -> Iterator[str]:
     """What was going on when the importing process came to its end before its time."""
     if ended.size > FACTS:
-        yield f"the import of all DAGs tells more than {FACTS >> 20} MiB: there are too many"
+        yield f"there are too many DAGs: their structure has more than {FACTS >> 20} MiB"
         return
     if not ended.code and not ended.late:
         return

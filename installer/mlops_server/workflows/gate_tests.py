@@ -100,7 +100,7 @@ def _of_model(layout: Layout, release: Path, model: Path) -> Suite | str:
 def _of_project(layout: Layout, release: Path) -> Suite:
     tools = layout.root / "opt/mlops/tools/current"
     if not (tools / "pytest").is_dir():
-        raise EnvError(f"{tools} has no pytest", fix="`mlops-install apply` brings it")
+        raise EnvError(f"{tools} has no pytest", fix="`mlops-install apply` installs it")
     start = _START.format(tools=str(tools))
     variables = {
         "AIRFLOW_HOME": "/tmp",  # noqa: S108 - the sandbox's own

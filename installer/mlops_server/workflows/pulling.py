@@ -94,7 +94,7 @@ def gather(request: dict[str, Any], say: Say) -> dict[str, Any]:
         commit = _take(config, repository, tip, say)
         _note_rewriting(repository, request["active"], commit, say)
         if config.signed and (problem := repository.signed(commit)):
-            raise Rejected(f"its signature does not count: {problem}")
+            raise Rejected(f"its signature is not accepted: {problem}")
         Maker(layout, config, repository, say).make(commit)
         _unlink(layout.place)
     except Rejected as error:
@@ -119,7 +119,8 @@ def _take(config: Config, repository: Repository, tip: str, say: Say) -> str:
     commit = repository.commit(FETCHED)
     if commit is None:
         raise EnvError(
-            f"{config.ref} of {repository.url} is no commit", fix="set [workflows] ref to another"
+            f"{config.ref} of {repository.url} is not a commit",
+            fix="set [workflows] ref to a branch, or to refs/tags/TAG",
         )
     if commit != tip:
         say(f"{config.ref} has moved on meanwhile, to {commit[:12]}")

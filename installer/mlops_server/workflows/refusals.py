@@ -69,14 +69,14 @@ def path(raw: bytes) -> str:
     if len(raw) > MAX_PATH:
         raise Rejected(f"the path {shown(name)[:60]}... is too long")
     if name == METADATA or name.startswith(f"{METADATA}/"):
-        raise Rejected(f"{METADATA} is a name of ours")
+        raise Rejected(f"{METADATA} is a name that the server keeps for itself")
     return name
 
 
 def sizes(entries: Iterable[Entry], max_file_mb: int, max_release_mb: int) -> None:
     """Raise `Rejected` when a file, or all of them, is too big, or when they are too many."""
     total = 0
-    fix = "data belongs into /srv/mlops/data or a database"
+    fix = "keep data in /srv/mlops/data or in a database"
     for count, entry in enumerate(entries, start=1):
         total += entry.size
         if entry.size > max_file_mb * MIB:
@@ -151,6 +151,6 @@ def _walk(entries: Mapping[str, Entry], folders: set[str]) -> None:
         if real not in folders:
             continue
         if real in met or real == "":
-            raise Rejected(f"the link {name} shows Airflow the folder {real or '.'}/ once more")
+            raise Rejected(f"the link {name} makes Airflow see the folder {real or '.'}/ twice")
         met.add(real)
         todo += sorted(below.get(real, ()), key=lambda n: n in entries)[::-1]

@@ -2,7 +2,7 @@
 
 import re
 
-from mlops_server.errors import EnvError
+from mlops_server.errors import EnvError, Flaw
 from mlops_server.workflows.refusals import Rejected, TryAgain, shown
 
 KEY = "`mlops workflows key` shows the key; add it to the repository, to read only"
@@ -23,31 +23,42 @@ class Malformed(Rejected):
 _FIXED = (
     (
         r"host key verification failed|host identification has changed|no .* host key is known",
-        "the host key of {url} is not the pinned one, or none is pinned",
-        HOST,
+        Flaw("the host key of {url} is not the pinned one, or none is pinned", HOST),
     ),
-    (r"permission denied \(|too many authentication failures", "{url} refuses the deploy key", KEY),
-    (r"load key .*|invalid format|error in libcrypto", "the deploy key cannot be read", KEY),
+    (
+        r"permission denied \(|too many authentication failures",
+        Flaw("{url} refuses the deploy key", KEY),
+    ),
+    (
+        r"load key .*|invalid format|error in libcrypto",
+        Flaw("the deploy key cannot be read", KEY),
+    ),
     (
         r"authentication failed|could not read (username|password)|terminal prompts disabled"
         r"|returned error: 40[13]|invalid username or password",
-        "{url} refuses the login, or wants one",
-        "set [workflows] user and password in mlops.toml, then `mlops-install apply`",
+        Flaw(
+            "{url} refuses the login, or wants one",
+            "set [workflows] user and password in mlops.toml, then `mlops-install apply`",
+        ),
     ),
     (
         r"certificate|ssl_error|self[- ]signed",
-        "the certificate of {url} cannot be verified",
-        "set [base] ca_bundle in mlops.toml to the authority's file",
+        Flaw(
+            "the certificate of {url} cannot be verified",
+            "set [base] ca_bundle in mlops.toml to the authority's file, then"
+            " `mlops-install apply`",
+        ),
     ),
     (
         r"no space left|disk quota",
-        "the disk is full",
-        "free some disk space, then run the same command again",
+        Flaw("the disk is full", "free some disk space, then run the same command again"),
     ),
     (
         r"git: 'lfs' is not a git command|git-lfs.*not found",
-        "lfs is on, and git-lfs is not installed on this server",
-        "`apt-get install git-lfs`, or `mlops-install apply`",
+        Flaw(
+            "lfs is on, and git-lfs is not installed on this server",
+            "`mlops-install apply` installs it",
+        ),
     ),
 )
 _ABSENT = (
@@ -71,20 +82,29 @@ def explain(said: str, url: str) -> EnvError:
     """The error that stands behind what Git said about a server."""
     lines = [shown(line) for line in said.splitlines() if not _NOISE.match(line)]
     detail, text = "\n".join(lines[-8:]), said.lower()
-    for pattern, message, fix in _FIXED:
+    for pattern, flaw in _FIXED:
         if re.search(pattern, text):
-            return EnvError(message.format(url=url), fix=fix, detail=detail)
+            return EnvError(flaw.text.format(url=url), fix=flaw.fix, detail=detail)
     if re.search(_MALFORMED, text):
         found = next((line for line in lines if _OBJECT.search(line)), lines[0])
         return Malformed(f"Git finds an object of {url} malformed: {_after(found)}")
     if re.search(_ABSENT, text):
-        fix = f"correct the address; with SSH the key must have the right to read: {KEY}"
         return AbsentError(
-            f"there is no such repository or commit at {url}", fix=fix, detail=detail
+            f"there is no such repository or commit at {url}",
+            fix=f"correct [workflows] repository; with SSH the key must be allowed to read: {KEY}",
+            detail=detail,
         )
     if re.search(_NETWORK, text):
-        return TryAgain(f"{url} cannot be reached", fix="try again later", detail=detail)
-    return EnvError(f"Git cannot read {url}", fix="see what Git says above", detail=detail)
+        return TryAgain(
+            f"{url} cannot be reached",
+            fix="run the same command again when it can; the pull DAG tries again by itself",
+            detail=detail,
+        )
+    return EnvError(
+        f"Git cannot read {url}",
+        fix="correct what Git says above, then `mlops workflows sync`",
+        detail=detail,
+    )
 
 
 def _after(line: str) -> str:

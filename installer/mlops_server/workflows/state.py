@@ -140,7 +140,10 @@ def locked(layout: Layout, say: Say, name: str = ".lock") -> Iterator[None]:
             say("another mlops command is at work: waiting for it")
             told = True
         if time.monotonic() > until:
-            raise TryAgain("another mlops command is still at work", fix="try again later")
+            raise TryAgain(
+                "another mlops command is still at work",
+                fix="wait until it has ended, then run the same command again",
+            )
         time.sleep(0.1)
 
 

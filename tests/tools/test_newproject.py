@@ -192,7 +192,7 @@ def test_a_folder_with_files_is_refused_and_a_fresh_repository_is_not(tmp_path):
     (tmp_path / "repository/mine.txt").touch()
     with pytest.raises(ConfigError, match=r"is not empty: it has mine\.txt"):
         newproject.create(tmp_path / "repository", [], print)
-    with pytest.raises(ConfigError, match="travis is not a CI system"):
+    with pytest.raises(ConfigError, match="travis is not a known CI system"):
         newproject.create(tmp_path / "other", ["travis"], print)
     (tmp_path / "file").touch()
     with pytest.raises(ConfigError, match="cannot write"):
@@ -234,7 +234,7 @@ def test_a_check_that_fails_stops_with_the_reason(checked, tmp_path):
     assert "a lock is stale" in checked.check("locks", "models", folder=tmp_path / "p", code=1)
     (tmp_path / "p/tests/test_more.py").write_text("def test_more():\n    assert 1 == 2\n")
     assert "tests fail" in checked.check("tests", folder=tmp_path / "p", code=1)
-    assert "nothing is no step" in checked.check("nothing", code=1)
+    assert "nothing is not a step" in checked.check("nothing", code=1)
     assert "MLOPS_INSTALL" in checked.check("tests", code=2, MLOPS_PYTHON="")
 
 

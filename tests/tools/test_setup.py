@@ -191,7 +191,7 @@ def test_a_box_that_cannot_be_made_says_why():
         cwd=ROOT / "installer", capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert (done.returncode, done.stdout) == (1, "")
-    assert "error: 'no name' is no name for a box\nfix:   Use a-z" in done.stderr
+    assert "error: 'no name' cannot be the name of a box\nfix:   use a-z" in done.stderr
 
 
 def test_make_demo_fails_with_the_box(tmp_path: Path) -> None:
