@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import SecretStr
 
-from mlops_install import connections, names, release, variables
+from mlops_install import channels, connections, names, release, variables
 from mlops_install.errors import ConfigError
 from mlops_install.facts import Facts
 from mlops_install.resources.tree import Files
@@ -102,7 +102,8 @@ def _project(config: Config) -> Project | None:
     folder = Path(config.workflows.path).expanduser()
     files = release.read(folder, config.workflows.max_release_mb)
     there = {name.split("/")[1] for name in files if re.match(r"models/[^/]+/", name)}
-    project = Project(files, projects.read(folder, config.models.cuda, there))
+    allowed = channels.allowed(config)
+    project = Project(files, projects.read(folder, config.models.cuda, there, allowed))
     for model in project.models:
         if model.options.gpu and "gpu" not in config.pools.slots:
             raise ConfigError(

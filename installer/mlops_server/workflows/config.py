@@ -3,20 +3,24 @@
 import re
 import tomllib
 from dataclasses import dataclass, fields
+from ipaddress import ip_address
 from pathlib import Path
 
 from mlops_server.errors import EnvError
+from mlops_server.models import sources
 
 FIX = "correct [workflows] in mlops.toml, then `mlops-install apply`"
 REF = re.compile(r"refs/(?:heads|tags)/(?!.*(?:\.\.|//|\.lock$))[^\x00-\x20\x7f~^:?*\[\\]+")
 _SCP = re.compile(r"(?:[\w.-]+@)?(?:[A-Za-z0-9][\w.-]*|\[[0-9a-fA-F:]+\]):(?!:|//)\S+")
+_SCP_HOST = re.compile(r"^[\w.-]+@")
 _URL = re.compile(r"([a-z][a-z0-9+-]*)://(?:([^/@\s]*)@)?([^/@\s-][^/@\s]*)?/\S*")
 
 
 @dataclass(frozen=True)
 class Config:
     """The settings; without a `repository` there is nothing to pull. Sizes are in MiB, times in
-    seconds; `cuda` is the server's, for models that name none."""
+    seconds; `cuda` is the server's, for models that name none; `channels` is how addresses of
+    packages may begin."""
 
     repository: str | None = None
     ref: str = "main"
@@ -29,6 +33,7 @@ class Config:
     lfs: bool = False
     submodules: bool = True
     cuda: str | None = None
+    channels: tuple[str, ...] = sources.DEFAULT
 
     @property
     def full_ref(self) -> str:
@@ -44,6 +49,8 @@ def read(path: Path, protocols: tuple[str, ...]) -> Config:
         return Config()
     except ValueError as error:
         raise EnvError(f"{path} is not TOML: {error}", fix=FIX) from None
+    if isinstance(found.get("channels"), list):
+        found["channels"] = tuple(map(str, found["channels"]))
     kinds = {field.name: type(field.default) for field in fields(Config)}
     for name, value in found.items():
         kind = kinds.get(name)
@@ -75,6 +82,27 @@ def refused(url: str, protocols: tuple[str, ...]) -> str:
     if login and ":" in login:
         return "its address holds a password"
     return "" if host or protocol == "file" else f"{url!r} names no host"
+
+
+def host(url: str) -> str:
+    """The host that an address names, in small letters; empty: none."""
+    found = _URL.fullmatch(url)
+    name = (found[3] or "") if found else _SCP_HOST.sub("", url)
+    inner = re.match(r"\[([^\]]*)\]", name)
+    return (inner[1] if inner else name.partition(":")[0]).rstrip(".").lower()
+
+
+def is_here(url: str) -> bool:
+    """Whether an address is on the machine itself, or one that only machines of a cloud ask."""
+    name = host(url)
+    if name == "localhost" or name.endswith(".localhost"):
+        return True
+    try:
+        address = ip_address(name)
+        address = getattr(address, "ipv4_mapped", None) or address
+    except ValueError:
+        return bool(re.fullmatch(r"[0-9.]+|0x[0-9a-f.x]+", name))  # 127.1, 0x7f000001
+    return address.is_loopback or address.is_link_local or address.is_unspecified
 
 
 def resolve(base: str, url: str) -> str:
