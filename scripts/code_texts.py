@@ -66,8 +66,8 @@ def _product(parts: list[list[str]]) -> list[str]:
 
 def _formatted(node: ast.FormattedValue, scope: Scope) -> list[str]:
     """A part of a text: what it can be where it is there, or one word where nobody can tell."""
-    argument = isinstance(node.value, ast.Name) and node.value.id in _arguments(scope.function)
-    found = [hole(node)] if argument else texts(node.value, scope)
+    given = isinstance(node.value, ast.Name) and node.value.id in arguments(scope.function)
+    found = [hole(node)] if given else texts(node.value, scope)
     found = [text for text in found if text] or [""]
     unknown = [text for text in found if text and not literal(text).strip()]
     clear = [text for text in found if len(re.findall("[a-z]{2,}", literal(text))) >= SENTENCE]
@@ -112,7 +112,7 @@ def _name(node: ast.Name, scope: Scope) -> list[str]:
     values = list(assigned(node.id, scope.function)) if scope.function else []
     if values:
         return [text for value in values for text in texts(value, scope.into(scope.function))]
-    if scope.function and node.id in _arguments(scope.function):
+    if scope.function and node.id in arguments(scope.function):
         return _argument(node, scope.function, scope)
     value, module = _constant_of(node.id, scope.module)
     return texts(value, scope.into(None, module)) if value is not None else [hole(node)]
@@ -130,7 +130,8 @@ def _constant_of(name: str, module: Module) -> tuple[ast.expr | None, Module]:
     return module.constants[name], module
 
 
-def _arguments(function: Function | None) -> set[str]:
+def arguments(function: Function | None) -> set[str]:
+    """The names of a function's arguments."""
     given = function.args if function else None
     return {a.arg for a in (*given.posonlyargs, *given.args, *given.kwonlyargs)} if given else set()
 
@@ -175,15 +176,21 @@ def _module_of(node: ast.expr, module: Module) -> Module | None:
 def _argument(node: ast.Name, function: Function, scope: Scope) -> list[str]:
     """What the callers of a function give it."""
     found = []
-    for module in modules().values():
-        here = module is scope.module
-        package = module.imported.get(function.name, ("", ""))[0]
-        if here or modules().get(package) is scope.module:
-            for call in ast.walk(module.tree):
-                value = _given(call, node.id, function)
-                if value is not None and module.around(call) is not function:
-                    found += texts(value, scope.into(module.around(call), module))
+    for module, call in callers(function, scope.module):
+        value = argument(call, node.id, function)
+        if value is not None:
+            found += texts(value, scope.into(module.around(call), module))
     return found or [hole(node)]
+
+
+def callers(function: Function, its: Module) -> Iterator[tuple[Module, ast.Call]]:
+    """The calls of a function of a module, there and where it is imported."""
+    for module in modules().values():
+        package = module.imported.get(function.name, ("", ""))[0]
+        if module is its or modules().get(package) is its:
+            for call in ast.walk(module.tree):
+                if called(call) == function.name and module.around(call) is not function:
+                    yield module, call
 
 
 def called(call: ast.AST) -> str:
@@ -192,9 +199,8 @@ def called(call: ast.AST) -> str:
     return getattr(function, "id", "") or getattr(function, "attr", "")
 
 
-def _given(call: ast.AST, name: str, function: Function) -> ast.expr | None:
-    if not isinstance(call, ast.Call) or called(call) != function.name:
-        return None
+def argument(call: ast.Call, name: str, function: Function) -> ast.expr | None:
+    """What a call gives as an argument."""
     names = [a.arg for a in (*function.args.posonlyargs, *function.args.args) if a.arg != "self"]
     by_name = {keyword.arg: keyword.value for keyword in call.keywords}
     return (dict(zip(names, call.args, strict=False)) | by_name).get(name)

@@ -8,20 +8,32 @@ import ast
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from functools import cache
+from typing import Any
 
 from code_modules import ROOT, Module, Scope, modules
-from code_texts import called, fields, literal, marked, texts
+from code_texts import argument, arguments, called, callers, fields, literal, marked, texts
 
-ROOTS = {"MlopsError", "EnvError", "Flaw", "RefusedError", "DoorError", "MissingEnvironmentError"}
+ROOTS = {
+    "MlopsError",
+    "EnvError",
+    "Flaw",
+    "Wrong",
+    "RefusedError",
+    "DoorError",
+    "MissingEnvironmentError",
+}
 PYTHONS = {"ValueError", "TypeError", "LookupError", "SystemExit", "OSError"}
 AIRFLOWS = {"AirflowException", "AirflowFailException", "AirflowSkipException"}
 REASONS = (
-    "mlops_install/wrongvalues.py",
-    "mlops_server/workflows/gate.py",
-    "mlops_server/workflows/gate_tests.py",
+    "mlops_install/config.py:_problem",
+    "mlops_install/texts.py:problem*",
+    "mlops_install/wrongvalues.py:*",
+    "mlops_server/workflows/gate.py:*",
+    "mlops_server/workflows/gate_tests.py:*",
 )
-"""Files whose functions return what is wrong as texts."""
+"""Functions that return what is wrong as texts."""
 ENDS = re.compile(r"exit 1|return 1|>&2|fix: |end if")
 ECHO = re.compile(
     r'\becho "?(?!fix:)([^"|;]*[a-z]{2} [^"|;]*?)(?:"|;|$)|raise exception \'([^\']+)\''
@@ -43,7 +55,7 @@ class Said:
 @cache
 def found() -> tuple[Said, ...]:
     """Every error, in the order of files and lines."""
-    places = (*errors(), *reasons(), *last_words(), *shell())
+    places = (*errors(), *reasons(), *judges(), *last_words(), *shell())
     return tuple(sorted(places, key=lambda said: (said.where.partition(":")[0], said.line)))
 
 
@@ -88,8 +100,26 @@ def _error(module: Module, call: ast.Call) -> Iterator[Said]:
     keywords = {keyword.arg: keyword.value for keyword in call.keywords}
     words = [a for a in call.args if not isinstance(getattr(a, "value", ""), int)]
     fix = keywords.get("fix", words[1] if called(call) == "Flaw" else None)
+    message = words[0] if words else keywords.get("message")
+    pairs = list(_handed(scope, message, fix)) or [(module, call, message, fix)]
+    for where, node, message, fix in pairs:
+        yield from _with_fixes(where, node, message, fix)
+
+
+def _handed(scope: Scope, *names: ast.expr | None) -> Iterator[tuple[Any, ...]]:
+    """Message and fix of each call of a function that makes an error of the two."""
+    own = scope.function
+    if own and all(isinstance(one, ast.Name) and one.id in arguments(own) for one in names):
+        for module, call in callers(own, scope.module):
+            yield module, call, *(argument(call, one.id, own) for one in names)
+
+
+def _with_fixes(
+    module: Module, call: ast.Call, message: ast.expr | None, fix: ast.expr | None
+) -> Iterator[Said]:
+    scope = Scope(module, module.around(call))
     fixes = tuple(text for text in texts(fix, scope) if text) if fix is not None else ()
-    for text in texts(words[0] if words else keywords.get("message"), scope):
+    for text in texts(message, scope):
         yield Said(fields(text), fixes, _place(module, call), call.lineno)
 
 
@@ -105,12 +135,26 @@ def _place(module: Module, node: ast.AST) -> str:
 def reasons() -> Iterator[Said]:
     """Why the gate keeps a commit out, and what is wrong with the config."""
     for module in modules().values():
-        if module.name.removeprefix("installer/") in REASONS:
-            for node in ast.walk(module.tree):
+        for node in ast.walk(module.tree):
+            if any(fnmatch(_place(module, node), name) for name in REASONS):
                 for value in _reasons(node):
-                    for text in texts(value, Scope(module, module.around(node))):
-                        if re.search("[a-z]{2}.* ", literal(text)):
-                            yield Said(fields(text), (), _place(module, node), node.lineno)
+                    yield from _reason(module, node, value)
+
+
+def judges() -> Iterator[Said]:
+    """Why a text of the config is refused, by whoever judges it: `Judged("…", judge)`."""
+    for module in modules().values():
+        for node in ast.walk(module.tree):
+            if called(node) == "Judged":
+                judge = node.args[1]
+                lambda_ = isinstance(judge, ast.Lambda)
+                yield from _reason(module, node, judge.body if lambda_ else ast.Call(judge, [], []))
+
+
+def _reason(module: Module, node: ast.AST, value: ast.expr) -> Iterator[Said]:
+    for text in texts(value, Scope(module, module.around(node))):
+        if re.search("[a-z]{2}.* ", literal(text)):
+            yield Said(fields(text), (), _place(module, node), node.lineno)
 
 
 def _reasons(node: ast.AST) -> list[ast.expr]:
@@ -120,6 +164,8 @@ def _reasons(node: ast.AST) -> list[ast.expr]:
             return node.value.elts
         if isinstance(node.value, ast.ListComp):
             return [node.value.elt]
+        if isinstance(node.value, ast.Tuple):
+            return [one for one in node.value.elts if not isinstance(one, ast.BinOp | ast.Starred)]
         return [] if node.value is None or isinstance(node.value, ast.BinOp) else [node.value]
     return node.args if isinstance(node, ast.Call) and called(node) == "append" else []
 

@@ -13,6 +13,7 @@ from mlops_install import (
     engine,
     facts,
     preflight,
+    reading,
     render,
     report,
     rollback,
@@ -28,6 +29,7 @@ from mlops_install import upgrade as upgrades
 from mlops_install.check import Check
 from mlops_install.context import Context, Given
 from mlops_install.errors import ConfigError
+from mlops_install.given import project
 from mlops_install.host import Host, Local, ask_password
 from mlops_install.progress import Timing
 from mlops_install.questions import questions
@@ -36,6 +38,7 @@ from mlops_install.resources.backup import Switched
 from mlops_install.resources.environment import PROGRAM
 from mlops_install.roles import stages
 from mlops_install.roles.base import with_login
+from mlops_install.secretref import optional
 from mlops_install.shell import sh
 from mlops_install.upgrade import Upgrade
 from mlops_install.upgrading import Steps
@@ -52,12 +55,14 @@ def reach(
     `given` stands for the files and secrets that the config names, where they are not needed;
     `version` for the version of Airflow that it names.
     """
-    login = options.login()
+    login = options.login(files=given is None)
     config = login.config
     if version:
         airflow = config.airflow.model_copy(update={"version": version})
         config = config.model_copy(update={"airflow": airflow})
-    given = given or contexts.given(config)
+    if given is None:
+        with configs.located(options.config):
+            given = replace(login.given, project=project(config))
     render.prepare()
     with contextlib.closing(login.server) as server:
         found = login.facts()
@@ -245,12 +250,13 @@ def lock(config: Path | None, wish: LockWish) -> int:
     from mlops_install import lock as locking
 
     read = configs.load(config)
-    folder = wish.project or Path(read.workflows.path or ".").expanduser()
+    folder = reading.at_home(wish.project or read.workflows.path or ".", "--project")
     models, base = read.models, read.base
     channel = index = None
     if not wish.check:  # which asks nobody
-        channel = contexts.optional("[models] channel_password", models.channel_password)
-        index = contexts.optional("[base] python_index_password", base.python_index_password)
+        with configs.located(config):
+            channel = optional(models.channel_password, "models", "channel_password")
+            index = optional(base.python_index_password, "base", "python_index_password")
     options = locking.LockOptions(
         platforms=tuple(models.platforms),
         cuda=models.cuda,

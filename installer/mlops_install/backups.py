@@ -1,12 +1,13 @@
 """Backups of a server: made there, fetched from there."""
 
 import io
-import json
+import re
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from mlops_install import actions, report, said
 from mlops_install.actions import OK
+from mlops_install.answer import document, understood
 from mlops_install.context import Given
 from mlops_install.errors import ApplyError, ConfigError, ConnectionLost
 from mlops_install.host import Host
@@ -16,6 +17,8 @@ from mlops_install.session import Result
 from mlops_install.shell import sh
 
 FOLDER = "/var/lib/mlops/backups"
+NAME = re.compile(r"[0-9A-Za-z][0-9A-Za-z.-]{0,200}", re.ASCII)
+"""What an archive is called, here and there."""
 BUSY = "mkdir -p /run/mlops-install; exec 9>/run/mlops-install/busy; flock -s 9"
 """Who holds this is waited for by the next run, when the connection breaks."""
 
@@ -39,7 +42,7 @@ def newest(*kinds: str) -> str:
 def create(options: Options, to: Path | None) -> int:
     """Make a backup; its name on stdout, or its path here when it is fetched."""
     with actions.reach(options, given=Given()) as (server, _):
-        found = json.loads(mlops(server, "create"))
+        found = note(server, "create")
         path = download(server, found["name"], to) if to else None
     if options.as_json:
         report.result(found | ({"path": str(path)} if path else {}))
@@ -79,6 +82,17 @@ def mlops(server: Host, *words: str, secret: str = "", file: IO[bytes] | None = 
     return lines[-1] if lines else ""
 
 
+def note(server: Host, *words: str, secret: str = "") -> dict[str, Any]:
+    """What `mlops backup` says of a backup. Raises `ApplyError`, and `HostError` for no note."""
+    text = mlops(server, *words, secret=secret)
+    found = document("the backup", text)
+    with understood("the backup", text):
+        int(found["size"])
+        if not NAME.fullmatch(found["name"]):
+            raise ValueError  # nobody sees a text of it
+    return found
+
+
 def _problem(server: Host, word: str, done: Result) -> ApplyError:
     if done.code == said.ABSENT:
         return said.missing(server.address)
@@ -87,9 +101,9 @@ def _problem(server: Host, word: str, done: Result) -> ApplyError:
 
 def download(server: Host, name: str, to: Path) -> Path:
     """Fetch an archive and compare it with its note; where it is. Raises `MlopsError`."""
-    about = json.loads(mlops(server, "note", name))
+    about = note(server, "note", name)
     to.mkdir(parents=True, exist_ok=True)
-    path = to / Path(str(about["name"])).name
+    path = to / str(about["name"])
     read = sh("cat", f"{FOLDER}/{path.name}")
     fresh = path.with_name(f"{path.name}.part")
     try:

@@ -4,6 +4,10 @@ import re
 import shutil
 import subprocess
 
+from mlops_install import timezones
+
+SHAPE = re.compile(r"[A-Za-z0-9*:,./~ _+-]{1,200}", re.ASCII)
+ZONE = re.compile(r" ([A-Za-z]+/[A-Za-z0-9_+/-]+)$")
 WORDS = frozenset(
     {"minutely", "hourly", "daily", "weekly", "monthly", "quarterly", "semiannually", "yearly"}
 )
@@ -12,11 +16,15 @@ NO_MORE = "it lies in the past, so it never comes again"
 
 def problem(event: str) -> str:
     """Why systemd would not take this event, as far as this machine can tell; else empty."""
+    if not SHAPE.fullmatch(event):
+        return "systemd does not know such a calendar event"
+    if (zone := ZONE.search(event)) and (why := timezones.problem(zone[1])):
+        return f"{zone[1]}: {why}"
     program = shutil.which("systemd-analyze")
-    # The zones of this machine are not the server's.
-    if event in WORDS or program is None or re.search(r"[A-Za-z]/[A-Za-z]", event):
+    if event in WORDS or program is None:
         return ""
-    words = [program, "calendar", "--", event]
+    # Without its zone: those of this machine are not the server's.
+    words = [program, "calendar", "--", ZONE.sub("", event)]
     said = subprocess.run(words, capture_output=True, text=True, check=False)
     return verdict(said.stdout + said.stderr)
 

@@ -18,7 +18,8 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from mlops_install.errors import ConfigError
 
-CERTIFICATE, KEY = "[proxy] certificate", "[proxy] certificate_key"
+CERTIFICATE, KEY = ("proxy", "certificate"), ("proxy", "certificate_key")
+BUNDLE = ("base", "ca_bundle")
 TRUST = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt",
          "/etc/ssl/cert.pem")  # fmt: skip
 """Where systems keep the authorities that they trust."""
@@ -29,11 +30,11 @@ FIRST = "put the server's own certificate first in the file, then those of its a
 
 def check(chain: str, key: str, authorities: str, now: datetime | None = None) -> None:
     """Judge the pair and its chain. Raises `ConfigError` with the first thing that is wrong."""
-    certificates = read(chain, CERTIFICATE)
+    certificates = read(chain, *CERTIFICATE)
     leaf = certificates[0]
     _pair(certificates, _key(key))
     _usable(leaf)
-    known = [*read(authorities, "[base] ca_bundle")] if authorities else []
+    known = [*read(authorities, *BUNDLE)] if authorities else []
     for one in _path(leaf, certificates[1:], known):
         _dates(one, now or datetime.now(UTC))
         _strong(one)
@@ -41,38 +42,45 @@ def check(chain: str, key: str, authorities: str, now: datetime | None = None) -
 
 def check_name(chain: str, name: str) -> None:
     """Whether the certificate is for this name or address. Raises `ConfigError`."""
-    names = _names(read(chain, CERTIFICATE)[0])
+    names = _names(read(chain, *CERTIFICATE)[0])
     if not any(_fits(one, name) for one in names):
         host = next((n for n in names if "*" not in n), "ml.example.org")
-        raise ConfigError(
-            f"{CERTIFICATE}: it is for {', '.join(names) or 'no name at all'}, and the URL has"
-            f" the name {name}",
+        raise _wrong(
+            f"it is for {', '.join(names) or 'no name at all'}, and the URL has the name {name}",
             fix=f'set server_name = "{host}" in [proxy], or give a certificate for {name}',
         )
 
 
-def read(pem: str, setting: str) -> list[x509.Certificate]:
+def read(pem: str, *keys: str) -> list[x509.Certificate]:
     """The certificates in a PEM text. Raises `ConfigError` when there is none, or a broken one."""
     try:
         return x509.load_pem_x509_certificates(pem.encode())
     except ValueError as error:
-        raise ConfigError(
-            f"{setting}: a certificate in it cannot be read", detail=str(error),
-            fix="`openssl x509 -in FILE -noout -text` tells more; give the file as PEM",
+        raise _wrong(
+            "a certificate in it cannot be read", detail=str(error), keys=keys,
+            fix="`openssl x509 -in FILE -noout -text` tells more; give the file in PEM form",
         ) from error  # fmt: skip
+
+
+def _wrong(
+    message: str, *, fix: str, detail: str = "", keys: tuple[str, ...] = CERTIFICATE
+) -> ConfigError:
+    return ConfigError(message, fix=fix, detail=detail, keys=keys)
 
 
 def _key(pem: str) -> Any:
     try:
         return serialization.load_pem_private_key(pem.encode(), None)
     except TypeError as error:
-        raise ConfigError(
-            f"{KEY}: it is encrypted, and nginx has nobody to ask for the passphrase",
+        raise _wrong(
+            "it is encrypted, and nginx has nobody to ask for the passphrase",
+            keys=KEY,
             fix="decrypt it by `openssl pkey -in KEY -out NEW`",
         ) from error
     except (ValueError, UnsupportedAlgorithm) as error:
-        raise ConfigError(
-            f"{KEY}: this is not a private key in PEM form",
+        raise _wrong(
+            "this is not a private key in PEM form",
+            keys=KEY,
             fix="set it to a PEM file; `openssl pkey -in KEY -noout -text` tells more",
         ) from error
 
@@ -82,8 +90,8 @@ def _pair(certificates: list[x509.Certificate], key: Any) -> None:
     if ours == _public(certificates[0].public_key()):
         return
     others = [one for one in certificates[1:] if _public(one.public_key()) == ours]
-    raise ConfigError(
-        f"{CERTIFICATE}: the first certificate in the file does not belong to {KEY}",
+    raise _wrong(
+        "the first certificate in the file does not belong to [proxy] certificate_key",
         fix=FIRST
         if others
         else f"set [proxy] certificate_key to the key that {_title(certificates[0])} was made with",
@@ -101,8 +109,8 @@ def _usable(leaf: x509.Certificate) -> None:
         if not {ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE} & {
             *usage
         }:
-            raise ConfigError(
-                f"{CERTIFICATE}: {_title(leaf)} is not for servers",
+            raise _wrong(
+                f"{_title(leaf)} is not for servers",
                 fix="ask its authority for one with the usage serverAuth",
             )
 
@@ -122,8 +130,8 @@ def _path(
         rest.remove(above)
         one = above
     if not any(_signed(one, root) for root in _trusted(one.issuer)):
-        raise ConfigError(
-            f"{CERTIFICATE}: the chain is incomplete: {_title(one)} is signed by"
+        raise _wrong(
+            f"the chain is incomplete: {_title(one)} is signed by"
             f" {one.issuer.rfc4514_string()}, which is neither in the file nor an authority that"
             " this machine trusts",
             fix="append the certificates between to the file; if it is an authority of your own,"
@@ -144,7 +152,8 @@ def _signed(one: x509.Certificate, by: x509.Certificate) -> bool:
 def _trusted(name: x509.Name) -> Iterator[x509.Certificate]:
     for file in (*TRUST, certifi.where()):
         with contextlib.suppress(OSError):
-            yield from (one for one in _each(Path(file).read_text()) if one.subject == name)
+            bundle = Path(file).read_text(errors="replace")
+            yield from (one for one in _each(bundle) if one.subject == name)
 
 
 def _each(bundle: str) -> Iterator[x509.Certificate]:
@@ -156,13 +165,13 @@ def _each(bundle: str) -> Iterator[x509.Certificate]:
 
 def _dates(one: x509.Certificate, now: datetime) -> None:
     if now > one.not_valid_after_utc:
-        raise ConfigError(
-            f"{CERTIFICATE}: {_title(one)} expired on {one.not_valid_after_utc:%Y-%m-%d}",
+        raise _wrong(
+            f"{_title(one)} expired on {one.not_valid_after_utc:%Y-%m-%d}",
             fix="have it renewed, and set [proxy] certificate to the new file",
         )
     if now < one.not_valid_before_utc:
-        raise ConfigError(
-            f"{CERTIFICATE}: {_title(one)} is not valid before {one.not_valid_before_utc:%F %R}",
+        raise _wrong(
+            f"{_title(one)} is not valid before {one.not_valid_before_utc:%F %R}",
             fix="wait until then, or correct the clock of this machine",
         )
 
@@ -173,8 +182,8 @@ def _strong(one: x509.Certificate) -> None:
     weak = hashed in WEAK and one.issuer != one.subject
     if weak or not _good(key):
         what = f"signature by {hashed}" if weak else "key"
-        raise ConfigError(
-            f"{CERTIFICATE}: {_title(one)} has a {what} that is refused as too weak or too rare",
+        raise _wrong(
+            f"{_title(one)} has a {what} that is refused as too weak or too rare",
             fix=f"give one with a P-256 key, or an RSA key of {RSA_BITS} bits, signed by SHA-256",
         )
 

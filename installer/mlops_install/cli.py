@@ -177,7 +177,7 @@ def status(
 ) -> int:
     """What runs on the server, and how it is; exit code 2 when something is down."""
     options = chosen(context, host, config, ssh_config, accept_new_host_key, as_json)
-    options = begun(options)
+    options = begun(options, files=False)
     from mlops_install import actions
 
     return actions.status(options)

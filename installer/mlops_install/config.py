@@ -5,18 +5,23 @@ nearest known name.
 """
 
 import difflib
-import re
-import tomllib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
-from pydantic import ValidationError
+from mlops_server import tomltext
+from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefinedType
 
-from mlops_install.errors import ConfigError
-from mlops_install.section import shown
+from mlops_install import places, reading, starter, texts, wrongvalues
+from mlops_install.errors import ConfigError, dotted
+from mlops_install.section import Section, Wrong, shown
 from mlops_install.settings import Config, sections
 
 FILE = "mlops.toml"
+EVERY = "`mlops-install init example.toml` writes a file that explains every setting"
 
 
 def load(path: Path | None) -> Config:
@@ -27,7 +32,7 @@ def load(path: Path | None) -> Config:
     if path is None and not Path(FILE).exists():
         return Config()
     path = path or Path(FILE)
-    return parse(_text(path), str(path), path.expanduser().parent)
+    return parse(_text(path), str(path), reading.at_home(path, "--config").parent)
 
 
 def parse(text: str, where: str, folder: Path | None = None) -> Config:
@@ -36,65 +41,110 @@ def parse(text: str, where: str, folder: Path | None = None) -> Config:
     Relative paths in it count from `folder`.
     """
     try:
-        return Config.model_validate(tomllib.loads(text), context={"folder": folder})
-    except tomllib.TOMLDecodeError as error:
+        found = tomltext.loads(text)
+    except ValueError as error:
         raise ConfigError(f"{where} is not TOML: {error}", fix="correct that line") from error
+    wrong: dict[tuple[str, ...], str] = {}
+    for keys, value, why in texts.problems(found):
+        wrong.setdefault(keys, _told(keys, value, why))
+    try:
+        config = Config.model_validate(found, context={"folder": folder})
     except ValidationError as error:
-        problems = [_problem(text, where, dict(e)) for e in error.errors()]
-        raise ConfigError(
-            "the config is not right" if len(problems) > 1 else problems[0],
-            detail="\n".join(problems) if len(problems) > 1 else "",
-            fix="`mlops-install init example.toml` writes a file that explains every setting",
-        ) from error
+        for one in error.errors():
+            keys, message = _problem(found, dict(one))
+            wrong.setdefault(keys, message)
+    if wrong:
+        raise _refused(text, where, wrong)
+    return config
+
+
+@contextmanager
+def located(path: Path | None) -> Iterator[None]:
+    """Tell an error about a setting with the line where the config file has it."""
+    try:
+        yield
+    except ConfigError as error:
+        path = path or Path(FILE)
+        if not error.keys or not reading.is_file(path.expanduser()):
+            raise
+        line = places.line(_text(path), error.keys)
+        raise ConfigError(f"{path}:{line}: {error.message}", fix=error.fix,
+                          detail=error.detail) from error  # fmt: skip
 
 
 def _text(path: Path) -> str:
-    try:
-        return path.expanduser().read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise ConfigError(
-            f"cannot read {path}: {error.strerror}",
-            fix="correct --config, or the rights of the file",
-        ) from error
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{path} is not UTF-8: {error}", fix="save it as UTF-8") from error
+    return reading.text(path, "--config")
 
 
-def _problem(text: str, where: str, error: dict[str, Any]) -> str:
-    keys = [str(key) for key in error["loc"]]
-    place = f"{where}:{_line(text, keys)}: {_dotted(keys)}"
+def _refused(text: str, where: str, wrong: dict[tuple[str, ...], str]) -> ConfigError:
+    lines = {keys: places.line(text, keys) for keys in wrong}
+    ordered = sorted(wrong, key=lambda keys: lines[keys])
+    problems = [f"{where}:{lines[keys]}: {dotted(keys)}: {wrong[keys]}" for keys in ordered]
+    if len(problems) == 1:
+        return ConfigError(problems[0], fix=_such(ordered[0]))
+    return ConfigError("the config is not right", detail="\n".join(problems), fix=EVERY)
+
+
+def _problem(found: Any, error: dict[str, Any]) -> tuple[tuple[str, ...], str]:
+    """The names that lead to a wrong setting, and what is wrong with it."""
+    cause = error.get("ctx", {}).get("error")
+    keys = _written(found, (*error["loc"], *getattr(cause, "keys", ())))
     if error["type"] == "extra_forbidden":
-        return f"{place}: there is no such setting{_nearest(keys)}"
-    from mlops_install import wrongvalues  # most configs are right
-
-    said = wrongvalues.told(error, keys)
-    value = shown(keys, error["input"])
-    if error["type"] == "value_error":  # ours, which tells what is right by itself
-        return f"{place}: {value}{': ' if value else ''}{said}"
-    return f"{place}: {said}{', not ' if value else ''}{value}"
-
-
-def _dotted(keys: list[str]) -> str:
-    return keys[0] if len(keys) == 1 else f"[{keys[0]}] {'.'.join(keys[1:])}"
+        return keys, f"there is no such setting{_nearest(keys)}"
+    if isinstance(cause, Wrong):
+        return keys, str(cause)
+    if cause is not None:  # ours, which tells what is right by itself
+        return keys, _told(keys, error["input"], str(cause))
+    message, value = wrongvalues.told(error), shown(list(keys), error["input"])
+    return keys, f"{message}{', not ' if value else ''}{value}"
 
 
-def _line(text: str, keys: list[str]) -> int:
-    """The line of a setting, or else of its table: TOML parsers keep no positions."""
-    section, found = "", 0
-    for number, line in enumerate(text.splitlines(), 1):
-        if header := re.match(r"\s*\[\s*([\w.-]+)\s*\]", line):
-            section = header[1]
-            found = number if section == keys[0] else found
-        path = [*section.split("."), *re.findall(r"^\s*([\w.-]+)\s*=", line)]
-        if [key for key in path if key] == keys[: max(len(path), 1)] and "=" in line:
-            return number
-    return found or 1
+def _written(found: Any, path: Sequence[Any]) -> tuple[str, ...]:
+    """Without what stands in no file: the number in a list, the kind of a value."""
+    keys: list[str] = []
+    for number, key in enumerate(path):
+        if not isinstance(found, dict) or (key not in found and number < len(path) - 1):
+            break
+        keys.append(str(key))
+        found = found.get(key)
+    return tuple(keys)
 
 
-def _nearest(keys: list[str]) -> str:
-    section = Config.model_fields.get(keys[0]) if len(keys) > 1 else None
-    model = section.annotation if section else Config
-    known = list(getattr(model, "model_fields", {}))
+def _told(keys: Sequence[str], value: Any, why: str) -> str:
+    text = shown(list(keys), value)
+    return f"{text}: {why}" if text and text not in why else why
+
+
+def _such(keys: Sequence[str]) -> str:
+    """What to write instead: as in the example."""
+    field = _fields(_table(keys[:-1])).get(keys[-1])
+    value = field and ((field.examples or [None])[0] or field.default)
+    if value is None or isinstance(value, BaseModel | PydanticUndefinedType):
+        return EVERY
+    return f"write it such as `{keys[-1]} = {starter.toml(value)}`; {EVERY}"
+
+
+def _table(keys: Sequence[str]) -> Any:
+    """The model of the table that the names lead to; None where there is none."""
+    model: Any = Config
+    for key in keys:
+        field = _fields(model).get(key)
+        model = _section(field.annotation) if field else getattr(model, "EACH", None)
+    return model
+
+
+def _section(annotation: Any) -> Any:
+    kinds = (annotation, *get_args(annotation))
+    return next((k for k in kinds if isinstance(k, type) and issubclass(k, Section)), None)
+
+
+def _fields(model: Any) -> dict[str, FieldInfo]:
+    fields: dict[str, FieldInfo] = getattr(model, "model_fields", {})
+    return {info.alias or name: info for name, info in fields.items()}
+
+
+def _nearest(keys: Sequence[str]) -> str:
+    known = list(_fields(_table(keys[:-1])))
     near = difflib.get_close_matches(keys[-1], known, 1, 0.5)
     elsewhere = [f"[{name}] {keys[-1]}" for name, m in sections() if keys[-1] in m.model_fields]
     guess = near or elsewhere

@@ -6,18 +6,25 @@ for each look-up. So nothing has to be restarted, and a file is compared as any 
 
 import json
 import re
-from pathlib import Path
 from typing import Annotated, Any, ClassVar
 from urllib.parse import quote, urlencode
 
-from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    Field,
+    SecretStr,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
+from mlops_install import names, reading
 from mlops_install.errors import ConfigError
-from mlops_install.secretref import secret
-from mlops_install.section import Port, SecretRef, Section, beside
+from mlops_install.secretref import optional, secret
+from mlops_install.section import Port, SecretRef, Section, Wrong, beside, written
 
 PATH = "/etc/mlops/connections.json"
-CONNECTION_ID = re.compile(r"[a-z][a-z0-9_-]{0,199}")
+CONNECTION_ID = re.compile(r"[a-z][a-z0-9_-]{0,199}", re.ASCII)
 OFF = (False, 0, "false", "False", "0", "no", "off")
 HANA = {"encrypt": "true", "sslValidateCertificate": "true"}
 ENCRYPTED = {  # what a type calls "encrypted, certificate validated"
@@ -26,19 +33,45 @@ ENCRYPTED = {  # what a type calls "encrypted, certificate validated"
 }
 TRUST = {"hana": "sslTrustStore", "postgres": "sslrootcert"}
 
-Text = Annotated[str, Field(max_length=500)]
 Scalar = str | int | bool
+
+
+def _scalar(value: Any) -> Any:
+    if not isinstance(value, str | int | bool):
+        raise ValueError("it must be a text, a whole number, true or false")
+    return value
+
+
+def _short(text: str) -> str:
+    if len(text.encode()) > LONGEST:
+        raise ValueError(f"it has more than {LONGEST} bytes")
+    return text
+
+
+def _host(text: str) -> str:
+    if re.search(r"\s", text):
+        raise ValueError("a host has no space in it")
+    return _short(text)
+
+
+LONGEST = 500
+Text = Annotated[str, AfterValidator(_short)]
+Place = Annotated[str, AfterValidator(_host)]
+Type = Annotated[
+    str,
+    written("[a-z][a-z0-9_-]{0,99}", "up to 100 small letters, digits, _ and -, a letter first"),
+]
+Property = Annotated[str, written("[A-Za-z0-9_.:-]{1,200}", "the name of a property")]
 
 
 class Connection(Section):
     """One connection."""
 
-    type: str = Field(
-        pattern=r"^[a-z][a-z0-9_-]*$",
+    type: Type = Field(
         description="Airflow's connection type.",
         examples=["postgres"],
     )
-    host: Text | None = Field(None, description="Host.", examples=["db.example.org"])
+    host: Place | None = Field(None, description="Host.", examples=["db.example.org"])
     port: Port | None = Field(None, description="Port.", examples=[5432])
     login: Text | None = Field(None, description="User.", examples=["forecasts"])
     password: SecretRef | None = Field(
@@ -49,12 +82,12 @@ class Connection(Section):
     schema_name: Text | None = Field(
         None, alias="schema", description="Database, or tenant of SAP HANA.", examples=["sales"]
     )
-    extra: dict[str, Scalar] = Field(
+    extra: dict[Property, Annotated[Any, AfterValidator(_scalar)]] = Field(
         {},
         description="Further settings of the type; not for secrets.",
         examples=[{"options": "-c statement_timeout=60000"}],
     )
-    secret_extra: dict[str, SecretRef] = Field(
+    secret_extra: dict[Property, SecretRef] = Field(
         {}, description="The same for secrets.", examples=[{"key": {"file": "~/.config/key"}}]
     )
     trust: str | None = Field(
@@ -72,25 +105,33 @@ class Connection(Section):
     @field_validator("trust")
     @classmethod
     def _on_this_side(cls, value: str | None, info: ValidationInfo) -> str | None:
-        return beside(value, info) if value and info.data.get("type") == "hana" else value
+        kind = info.data.get("type")
+        if value and kind == "hana":
+            return beside(value, info)
+        if value and kind == "postgres" and not value.startswith("/"):
+            raise ValueError("it must be a path on the server, from / on")
+        return value
 
     @model_validator(mode="after")
     def _sound(self) -> "Connection":
         twice = self.extra.keys() & self.secret_extra.keys()
         if twice:
-            raise ValueError(
-                f"{', '.join(sorted(twice))} is in extra and in secret_extra: keep one"
-            )
+            both = ", ".join(sorted(twice))
+            raise Wrong(f"{both} is in extra and in secret_extra: keep one", "secret_extra")
         if self.trust and self.type not in TRUST:
-            raise ValueError(f"trust is only for the types {' and '.join(sorted(TRUST))}")
+            raise Wrong(f"trust is only for the types {' and '.join(sorted(TRUST))}", "trust")
+        hosts = (self.host or "/").split(",") if self.type in ENCRYPTED else ()
+        for host in hosts:
+            if not host.startswith("/") and (why := names.problem(host)):
+                raise Wrong(f"{host}: {why}", "host")
         for name in ENCRYPTED.get(self.type, {}):
-            if name in self.extra or name in self.secret_extra:
-                raise ValueError(
-                    f"{name} is set by `encrypted`: remove it from extra and secret_extra"
-                )
+            for where in ("extra", "secret_extra"):
+                if name in getattr(self, where):
+                    raise Wrong(f"{name} is set by `encrypted`: remove it here", where, name)
         if not self.encrypted and self.type in ENCRYPTED and not _local(self.host):
-            raise ValueError(
-                "encrypted = false would send the password in the clear: only for a local host"
+            raise Wrong(
+                "encrypted = false would send the password in the clear: only for a local host",
+                "encrypted",
             )
         return self
 
@@ -103,13 +144,14 @@ class Connections(Section):
         {"type": "postgres", "host": "db.example.org", "password": {"env": "SALES_PASSWORD"}},
     )
     model_config: ClassVar[Any] = Section.model_config | {"extra": "allow"}
+    EACH = Connection
     __pydantic_extra__: dict[str, Connection]
 
     @model_validator(mode="after")
     def _names(self) -> "Connections":
         for name in self.all:
             if not CONNECTION_ID.fullmatch(name):
-                raise ValueError("a connection's name is made of small letters, digits, _ and -")
+                raise Wrong("a connection's name is up to 200 small letters, digits, _ and -", name)
         return self
 
     @property
@@ -144,8 +186,8 @@ def hana_url(
 def _entry(name: str, one: Connection) -> dict[str, Any]:
     extra: dict[str, Scalar] = dict(one.extra)
     for key, reference in one.secret_extra.items():
-        setting = f"[connections.{name}] secret_extra.{key}"
-        extra[key] = secret(reference, setting).get_secret_value()
+        keys = ("connections", name, "secret_extra", key)
+        extra[key] = secret(reference, *keys, lines=True).get_secret_value()
     if one.encrypted:
         extra |= ENCRYPTED.get(one.type, {})
     if one.trust:
@@ -163,24 +205,25 @@ def _entry(name: str, one: Connection) -> dict[str, Any]:
 
 
 def _password(name: str, one: Connection) -> str | None:
-    if one.password is None:
-        return None
-    return secret(one.password, f"[connections.{name}] password").get_secret_value()
+    found = optional(one.password, "connections", name, "password")
+    return None if found is None else found.get_secret_value()
 
 
 def _trust(name: str, one: Connection) -> str:
     """A path of the server, or for HANA, whose driver takes it so, the text of the file."""
     if one.type != "hana":
         return str(one.trust)
-    try:
-        text = Path(str(one.trust)).expanduser().read_text()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"[connections.{name}] trust: {error}", fix="correct the path") from error
+    from mlops_install import certificate  # its library is read only where it is needed
+
+    keys = ("connections", name, "trust")
+    text = reading.text(str(one.trust), keys=keys)
     if "-----BEGIN CERTIFICATE-----" not in text:
         raise ConfigError(
-            f"[connections.{name}] trust: {one.trust} is not a PEM file",
+            f"{one.trust} is not a PEM file",
             fix="set it to the authority's certificate in PEM form",
+            keys=keys,
         )
+    certificate.read(text, *keys)
     return text
 
 

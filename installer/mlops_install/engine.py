@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from mlops_install import journal
-from mlops_install.answer import Answer
+from mlops_install.answer import Answer, understood
 from mlops_install.errors import ApplyError
 from mlops_install.host import Host
 from mlops_install.plan import Change, LaneChanges, Plan
@@ -124,7 +124,8 @@ class LaneRun:
             self._keep(line)
             return False
         word, _, code = line.removeprefix(self.token).strip().partition(" ")
-        return {"start": self._start, "steps": self._steps, "end": self._end}[word](code)
+        with understood("how it goes on", line):
+            return {"start": self._start, "steps": self._steps, "end": self._end}[word](code)
 
     def _keep(self, line: str) -> None:
         if self.answer is not None:

@@ -10,7 +10,9 @@ MlopsError
 └── BoxError           a disposable box cannot be made or found
 """
 
-from collections.abc import Iterator
+import json
+import re
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from mlops_server.errors import EnvError
@@ -31,7 +33,22 @@ class MlopsError(Exception):
 
 
 class ConfigError(MlopsError):
-    """The config file or an option is wrong."""
+    """The config file or an option is wrong; `keys` lead to the setting, where it is one."""
+
+    def __init__(
+        self, message: str, *, fix: str = "", detail: str = "", keys: Sequence[str] = ()
+    ) -> None:
+        what = f"{dotted(keys)}: " if keys else ""
+        super().__init__(f"{what}{message}", fix=fix, detail=detail)
+        self.keys = tuple(keys)
+
+
+def dotted(keys: Sequence[str]) -> str:
+    """How messages call a setting: `[base] packages`, `[connections.sales] port`."""
+    words = [key if re.fullmatch(r"[\w.-]+", key) else json.dumps(key) for key in keys]
+    head = 2 if keys[0] == "connections" and len(keys) > 2 else 1
+    table, name = ".".join(words[:head]), ".".join(words[head:])
+    return f"[{table}] {name}" if name else table
 
 
 class HostError(MlopsError):
@@ -65,3 +82,6 @@ def translated() -> Iterator[None]:
         yield
     except EnvError as error:
         raise ConfigError(error.message, fix=error.fix, detail=error.detail) from error
+    except OSError as error:
+        what = f"cannot read {error.filename}: {error.strerror}"
+        raise ConfigError(what, fix="correct the path, or the rights of the file") from error

@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from mlops_install.answer import understood
 from mlops_install.errors import HostError
 from mlops_install.host import Host
 from mlops_install.session import Result
@@ -205,7 +206,8 @@ def gather(
             fix=f"try `ssh {host.address} true`: it must end with exit code 0; log in as another"
             " user, or set a new password, where that is what it asks for",
         )
-    return parse(result.stdout)
+    with understood("what it is", result.stdout):
+        return parse(result.stdout)
 
 
 def parse(text: str) -> Facts:

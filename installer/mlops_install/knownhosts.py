@@ -41,21 +41,24 @@ def name(host: str, port: int) -> str:
 def read(files: Iterable[Path]) -> Iterator[Line]:
     """All keys in the files, in order. A file that cannot be read counts as empty."""
     for file in files:
-        text = ""
-        with contextlib.suppress(OSError):
-            text = file.read_bytes().decode(errors="replace")
-        for number, line in enumerate(text.split("\n"), 1):
-            if found := _line(line, f"{file}:{number}"):
-                yield found
+        with contextlib.suppress(OSError, ValueError):
+            yield from lines(file.read_bytes().decode(errors="replace"), str(file))
+
+
+def lines(text: str, file: str) -> Iterator[Line]:
+    """All keys in the text of a file, in order."""
+    for number, line in enumerate(text.split("\n"), 1):
+        if found := _line(line, f"{file}:{number}"):
+            yield found
 
 
 def known(lines: Iterable[Line], host: str, port: int) -> list[Line]:
-    """Those of a server; where its port has none, those of the host, as OpenSSH does."""
+    """Those of a server; where its port has no key, those of the host too, as OpenSSH does."""
     every = list(lines)
     found = [line for line in every if line.is_for(name(host, port))]
     plain = [line for line in found if not line.marker]
     if port != 22 and not plain:
-        found += [line for line in every if not line.marker and line.is_for(host)]
+        found += [line for line in every if line.is_for(host)]
     return found
 
 
@@ -76,11 +79,17 @@ def _line(text: str, place: str) -> Line | None:
     if len(words) < 3 or words[0].startswith(("#", "@")):
         return None
     hosts, kind, key = words[:3]
+    blob = public_key(kind, key)
+    return Line(marker, hosts, kind, blob, place) if blob else None
+
+
+def public_key(kind: str, key: str) -> bytes:
+    """What stands behind the letters of a key of this kind; empty where it is none, or cut."""
     try:
         blob = base64.b64decode(key.encode(), validate=True)
     except (binascii.Error, ValueError):
-        return None
-    return Line(marker, hosts, kind, blob, place) if _whole(blob, kind) else None
+        return b""
+    return blob if _whole(blob, kind) else b""
 
 
 def _whole(blob: bytes, kind: str) -> bool:

@@ -13,10 +13,11 @@ def problem(name: str) -> str:
     """Why this is no host name or address; empty when it is one."""
     if re.fullmatch(r"[0-9.]+|.*:.*", name):
         try:
-            ipaddress.ip_address(name)
+            found = ipaddress.ip_address(name)
         except ValueError:
             return "this is not an address; a name is such as ml.example.org, without a port"
-        return ""
+        nobody = found.is_unspecified or found.is_multicast
+        return "no server can have this address" if nobody else ""
     if len(name) > LONGEST:
         return f"it has {len(name)} characters, and a host name has {LONGEST} at most"
     if not all(LABEL.fullmatch(label) for label in name.split(".")):

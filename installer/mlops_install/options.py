@@ -55,8 +55,11 @@ def chosen(
     )
 
 
-def begun(options: "Options") -> "Options":
-    """The login begins here, so that the server is at work while the rest of the program loads."""
+def begun(options: "Options", *, files: bool = True) -> "Options":
+    """The login begins here, so that the server is at work while the rest of the program loads.
+
+    Without `files` those that the config names are not needed.
+    """
     from mlops_install.reaching import Login
 
-    return replace(options, begun=Login(options))
+    return replace(options, begun=Login(options, files=files))

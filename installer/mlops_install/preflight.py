@@ -8,12 +8,15 @@ from mlops_server.errors import Flaw
 from mlops_install import __version__, calendars, clusters, neighbours
 from mlops_install.errors import PreflightError
 from mlops_install.facts import Facts
+from mlops_install.proxysettings import Proxy
 from mlops_install.resources.apiserver import SLOTS
 from mlops_install.resources.postgres import MARK
-from mlops_install.settings import Config, Proxy
+from mlops_install.settings import Config
 
 SUPPORTED = {("debian", "12"), ("debian", "13"), ("ubuntu", "24.04")}
 MIN_MEMORY_MB = 1900
+IDLE_MB = 30
+"""Memory of an idle worker of LocalExecutor, at least (sizing.py)."""
 MIN_DISK_MB = 4000
 SPLIT = {("debian", "13"), ("ubuntu", "24.04")}
 """Systems that have old names of zones in a package of their own."""
@@ -36,6 +39,7 @@ def _problems(config: Config, facts: Facts) -> Iterator[Flaw]:
     yield from _newer(facts)
     yield from _system(facts)
     yield from _size(facts)
+    yield from _fits(config, facts)
     yield from _taken(config.proxy, facts)
     yield from _judged(config, facts)
     yield from clusters.problems(facts)
@@ -81,6 +85,25 @@ def _size(facts: Facts) -> Iterator[Flaw]:
     for name, free in (("/opt", facts.disk_mb), ("/var", facts.var_mb)):
         if free < MIN_DISK_MB:
             yield Flaw(f"{free} MiB free at {name}, {MIN_DISK_MB} needed", f"make room at {name}")
+
+
+def _fits(config: Config, facts: Facts) -> Iterator[Flaw]:
+    """Numbers of the config that no server of this size can bear."""
+    buffers, airflow = config.postgres.shared_buffers_mb or 0, config.airflow
+    if buffers > facts.memory_mb // 2:
+        yield Flaw(
+            f"[postgres] shared_buffers_mb = {buffers} is more than half of its memory"
+            f" ({facts.memory_mb} MiB)",
+            "set a quarter of the memory, or leave shared_buffers_mb out",
+        )
+    slots = airflow.schedulers * (airflow.parallelism or 0)
+    if slots * IDLE_MB > facts.memory_mb:
+        yield Flaw(
+            f"[airflow] schedulers = {airflow.schedulers} with parallelism ="
+            f" {airflow.parallelism} start {slots} processes, which have {slots * IDLE_MB} MiB"
+            f" when they idle, and it has {facts.memory_mb} MiB of memory",
+            "set a smaller parallelism in [airflow], or leave it out",
+        )
 
 
 def _taken(wanted: Proxy, facts: Facts) -> Iterator[Flaw]:

@@ -3,10 +3,11 @@
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from mlops_install import entries, sql, units
-from mlops_install.answer import ABSENT, Answer
+from mlops_install.answer import ABSENT, Answer, understood
 from mlops_install.entries import At
 from mlops_install.errors import HostError
 from mlops_install.host import Host
@@ -39,9 +40,15 @@ def states(host: Host, resources: Sequence[AnyResource]) -> list[Answer]:
     asked = {kind: [q for q in questions if isinstance(q, kind.of)] for kind in TOGETHER}
     together = [kind.script(found) for kind, found in asked.items()]
     replies = iter(ask(host, [*together, *(q for q in questions if isinstance(q, str))]))
-    answers = {kind.of: iter(kind.answers(found, next(replies))) for kind, found in asked.items()}
+    answers = {kind.of: _each(kind, found, next(replies)) for kind, found in asked.items()}
     answers[str] = replies
     return [next(answers[type(question)]) for question in questions]
+
+
+def _each(kind: Kind, questions: Sequence[Any], reply: Answer) -> Iterator[Answer]:
+    with understood(f"all {kind.of.__name__} questions", reply.text):
+        # As many as there are questions: the answer about units has no end.
+        return iter(list(islice(kind.answers(questions, reply), len(questions))))
 
 
 def script(resource: AnyResource) -> str:
@@ -56,8 +63,9 @@ def ask(host: Host, scripts: Sequence[str]) -> list[Answer]:
         return []
     token = secrets.token_hex(8)
     result = host.run(_batch(scripts, token))
-    found = dict(_frames(result.stdout, token))
-    if len(found) != len(scripts):
+    with understood("what was asked", result.stdout):
+        found = dict(_frames(result.stdout, token))
+    if found.keys() != set(range(len(scripts))):
         raise HostError(
             f"the server answered {len(found)} of {len(scripts)} questions",
             detail=result.stderr[-2000:],
@@ -102,4 +110,5 @@ def read(resource: AnyResource, answer: Answer) -> object:
             detail=answer.error,
             fix="the lines above are the server's; correct that, then run the same command again",
         )
-    return resource.parse(answer.text)
+    with understood(resource.name, answer.text):
+        return resource.parse(answer.text)

@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mlops_install import config as configs
-from mlops_install import facts
+from mlops_install import facts, given, reading
 from mlops_install.errors import ConfigError
 from mlops_install.facts import Facts
+from mlops_install.given import Given
 from mlops_install.host import Host, Local, Ssh, ask_password
 from mlops_install.questions import questions
 from mlops_install.session import Result
@@ -32,26 +33,29 @@ class Options:
     begun: "Login | None" = field(default=None, compare=False, repr=False)
     """A login that was begun before it was needed; who comes first takes it."""
 
-    def login(self) -> "Login":
-        """The login that was begun, or a new one. Raises `ConfigError`."""
+    def login(self, *, files: bool) -> "Login":
+        """The login that was begun, or a new one, as in `Login`. Raises `ConfigError`."""
         if self.begun is not None and not self.begun.taken:
             self.begun.taken = True
             return self.begun
-        return Login(self)
+        return Login(self, files=files)
 
 
 class Login:
     """A server that is logged in to, and asked for its facts, in the background.
 
+    With `files`, the files and secrets that the config names are in `given`, without the project.
     Raises `ConfigError` before it begins. A daemon thread: an error on this side ends the program
     at once.
     """
 
     taken = False
 
-    def __init__(self, options: Options) -> None:
+    def __init__(self, options: Options, *, files: bool) -> None:
         self.config = configs.load(options.config)
-        self.server = _host(options, self.config)
+        with configs.located(options.config):
+            self.server = _host(options, self.config)
+            self.given = given.files(self.config) if files else Given()
         self._questions = questions(self.config)
         self._said: Result | None = None
         self._problem: BaseException | None = None
@@ -85,13 +89,20 @@ def _host(options: Options, config: Config) -> Host:
         )
     if target == "local":
         return Local()
-    ssh_config = config.server.ssh_config
     return Ssh(
         target,
-        ssh_config=options.ssh_config or (Path(ssh_config).expanduser() if ssh_config else None),
+        ssh_config=options.ssh_config or _ssh_config(config),
         accept_new=options.accept_new,
         timeout=config.server.connect_timeout,
     )
+
+
+def _ssh_config(config: Config) -> Path | None:
+    if config.server.ssh_config is None:
+        return None
+    keys = ("server", "ssh_config")
+    reading.text(config.server.ssh_config, keys=keys)
+    return reading.at_home(config.server.ssh_config, "", keys)
 
 
 @contextmanager

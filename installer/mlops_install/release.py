@@ -10,10 +10,26 @@ from pathlib import Path
 from mlops_install.errors import ConfigError
 from mlops_install.resources.tree import Content, Files
 
+KEYS = ("workflows", "path")
 KEPT = {".airflowignore"}
 """Hidden files that are no secret and that the server needs."""
 SKIPPED = {"__pycache__", "node_modules"}
 ODD = re.compile(r"[\x00-\x1f\x7f\\]")
+
+
+def folder_of(project: Path) -> None:
+    """Raises `ConfigError` for a folder that holds no project."""
+    dags = project / "dags"
+    fix = "name a folder with dags/, and models/ where there are models"
+    try:
+        if not dags.is_dir():
+            raise _wrong(f"there is no folder {dags}", fix=fix)
+    except OSError as error:
+        raise _wrong(f"cannot read {dags}: {error.strerror}", fix=fix) from error
+
+
+def _wrong(message: str, *, fix: str, detail: str = "") -> ConfigError:
+    return ConfigError(message, fix=fix, detail=detail, keys=KEYS)
 
 
 def read(folder: Path, limit_mb: int = 100) -> Files:
@@ -21,20 +37,15 @@ def read(folder: Path, limit_mb: int = 100) -> Files:
 
     Raises `ConfigError` for what cannot become a release.
     """
-    if not (folder / "dags").is_dir():
-        raise ConfigError(
-            f"[workflows] path: there is no folder {folder / 'dags'}",
-            fix="name a folder with dags/, and models/ where there are models",
-        )
+    folder_of(folder)
     files: dict[str, Content] = {}
     size = 0
     for path in sorted(_names(folder)):
         files[path] = _content(folder, path)
         size += len(files[path].data)
         if size > limit_mb * 1024 * 1024:
-            raise ConfigError(
-                f"[workflows] path: the files in {folder} are more than {limit_mb} MiB"
-                f" ({path} is the one over it)",
+            raise _wrong(
+                f"the files in {folder} are more than {limit_mb} MiB ({path} is the one over it)",
                 fix="keep data in /srv/mlops/data or in a database, and name it in .gitignore",
             )
     return files
@@ -90,8 +101,8 @@ def _split(listed: bytes) -> list[str]:
 def _git(folder: Path, *words: str) -> bytes:
     done = _run(folder, *words)
     if done.returncode != 0:
-        raise ConfigError(
-            f"[workflows] path: git cannot list the files of {folder}",
+        raise _wrong(
+            f"git cannot list the files of {folder}",
             detail=done.stderr.decode(errors="replace").strip(),
             fix="see what git says above, or copy its files to a folder without .git",
         )
@@ -109,27 +120,36 @@ def _run(folder: Path, *words: str) -> "subprocess.CompletedProcess[bytes]":
             check=False,
         )
     except FileNotFoundError:
-        raise ConfigError(
-            f"[workflows] path: {folder} belongs to Git, and git is not installed here",
+        raise _wrong(
+            f"{folder} belongs to Git, and git is not installed here",
             fix="install git: it knows which files are to be left out",
         ) from None
 
 
 def _content(folder: Path, name: str) -> Content:
+    try:
+        return _read(folder, name)
+    except (OSError, RuntimeError) as error:  # RuntimeError: a link that leads to itself
+        why = getattr(error, "strerror", None) or "it is a link to itself"
+        raise _wrong(
+            f"cannot read {folder / name}: {why}", fix="see its mode, or remove it"
+        ) from error
+
+
+def _read(folder: Path, name: str) -> Content:
     path = folder / name
     if ODD.search(name):
-        raise ConfigError(
-            f"[workflows] path: the file name {name!r} has a character that no name may have",
-            fix="rename it",
+        raise _wrong(
+            f"the file name {name!r} has a character that no name may have", fix="rename it"
         )
     if not path.resolve().is_relative_to(folder.resolve()):
-        raise ConfigError(
-            f"[workflows] path: {path} is a link to {path.resolve()}, outside of the project",
+        raise _wrong(
+            f"{path} is a link to {path.resolve()}, outside of the project",
             fix="copy the file into the project",
         )
     if not path.is_file():
-        raise ConfigError(
-            f"[workflows] path: {path} is not a file",
+        raise _wrong(
+            f"{path} is not a file",
             fix="remove it; a submodule must be checked out in a folder without .git",
         )
     return Content(path.read_bytes(), os.access(path, os.X_OK))

@@ -10,14 +10,15 @@ from typing import Any
 
 from mlops_server.backup import header
 
-from mlops_install import actions, backups, engine, host, locks, report, runlock
+from mlops_install import actions, backups, engine, host, locks, reading, report, runlock
 from mlops_install import config as configs
 from mlops_install import context as contexts
 from mlops_install import plan as plans
 from mlops_install import progress as progresses
 from mlops_install.actions import DIFFERENT
+from mlops_install.answer import document, understood
 from mlops_install.context import Context, Given
-from mlops_install.errors import ConfigError, translated
+from mlops_install.errors import ConfigError, HostError, translated
 from mlops_install.host import Host
 from mlops_install.reaching import Options
 from mlops_install.roles import stages
@@ -42,9 +43,10 @@ class Wish:
 def restore(options: Options, wish: Wish) -> int:
     """Provision where needed, restore, apply, verify. Raises `MlopsError`."""
     config = configs.load(options.config)
-    given = contexts.given(config)
-    file = Path(wish.archive).expanduser()
-    local = file if file.is_file() else None
+    with configs.located(options.config):
+        given = contexts.given(config)
+    file = reading.at_home(wish.archive, "the archive")
+    local = file if reading.is_file(file) else None
     kind = proven(local) if local else wish.archive.rpartition(".")[2]
     secret = _secret(wish, kind, bool(local), given)
     _possible(config, kind, bool(local))
@@ -55,14 +57,14 @@ def restore(options: Options, wish: Wish) -> int:
             _provision(server, context)
     with actions.reach(options, given=given) as (server, context):
         name = upload(server, local, kind) if local else wish.archive
-        found = json.loads(backups.mlops(server, "unpack", name, secret=secret))
+        text = backups.mlops(server, "unpack", name, secret=secret)
         try:
-            _check(config, found)
-            if not _agreed(server, wish, found, fresh):
+            story = _judged(server, config, wish, text, fresh)
+            if not _agreed(server, wish, story, fresh):
                 backups.mlops(server, "discard")
                 report.say("nothing was changed")
                 return DIFFERENT
-        except ConfigError:
+        except (ConfigError, HostError):
             backups.mlops(server, "discard")
             raise
         save = [] if wish.save and not fresh else ["--no-save"]
@@ -70,6 +72,14 @@ def restore(options: Options, wish: Wish) -> int:
             last = backups.mlops(server, "restore", "--drain", str(wish.drain), *save)
         report.say(last)
     return _finish(options)
+
+
+def _judged(server: Host, config: Config, wish: Wish, text: str, fresh: bool) -> list[str]:
+    """What will happen. Raises `ConfigError` when it may not, and `HostError`."""
+    found = document("the backup", text)
+    with understood("the backup", text):
+        _check(config, found)
+        return list(_story(server, wish, found, fresh))
 
 
 def _finish(options: Options) -> int:
@@ -92,15 +102,9 @@ def proven(path: Path) -> str:
 
 def _secret(wish: Wish, kind: str, local: bool, given: Given) -> str:
     if wish.identity is not None:
-        try:
-            return wish.identity.expanduser().read_text()
-        except OSError as error:
-            raise ConfigError(
-                f"cannot read {wish.identity}: {error.strerror}", fix="correct --identity"
-            ) from error
-        except UnicodeDecodeError as error:
-            fix = "an identity is the text file that `age-keygen` makes"
-            raise ConfigError(f"{wish.identity} is not an age identity", fix=fix) from error
+        return reading.text(
+            wish.identity, helps="set --identity to the text file that `age-keygen` made"
+        )
     if kind == "age":
         raise ConfigError("the backup is encrypted for an age key", fix="give --identity FILE")
     if kind != "gpg" or not local:  # the server knows the passphrase of its own
@@ -192,8 +196,8 @@ def _heads(version: str) -> dict[str, str]:
     return {}
 
 
-def _agreed(server: Host, wish: Wish, found: dict[str, Any], fresh: bool) -> bool:
-    for line in _story(server, wish, found, fresh):
+def _agreed(server: Host, wish: Wish, story: list[str], fresh: bool) -> bool:
+    for line in story:
         report.say(line)
     return wish.yes or fresh or _ask(f"Restore {server.address}? [y/N] ")
 

@@ -1,10 +1,10 @@
 """`rollback airflow`: back to the version and the database from before the last upgrade."""
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from mlops_install import report, runlock, upgrading
+from mlops_install.answer import document, understood
 from mlops_install.context import Context
 from mlops_install.errors import ApplyError, MlopsError
 from mlops_install.host import Host
@@ -43,7 +43,9 @@ def look(server: Host) -> Previous:
     if done.code:
         message, _, fix = done.stderr.strip().removeprefix("mlops: ").partition("\nfix: ")
         raise ApplyError(message, fix=fix)
-    return Previous(**json.loads(done.stdout))
+    found = document("what there is to go back to", done.stdout)
+    with understood("what there is to go back to", done.stdout):
+        return Previous(**found)
 
 
 def run(steps: Steps, context: Context, found: Previous) -> None:

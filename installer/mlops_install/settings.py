@@ -1,28 +1,57 @@
 """Every setting of the config file: its type, default, description and an example."""
 
 from collections.abc import Iterator
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
-from mlops_install import names, timezones
+from mlops_install import addresses, debian, objectstore, sshconfig, timezones
 from mlops_install.backupsettings import Backup
 from mlops_install.connections import Connections
-from mlops_install.section import LocalPath, Name, SecretRef, Section, Url
+from mlops_install.proxysettings import Proxy
+from mlops_install.section import (
+    Judged,
+    LocalPath,
+    SecretRef,
+    Section,
+    Url,
+    User,
+    Wrong,
+    each_once,
+    written,
+)
 from mlops_install.variables import Variables
 from mlops_install.workflowsettings import Models, Pools, Workflows
+
+VERIFIER = "mlops-verify"
+"""Our own user in Airflow, and before the @ of its address."""
+Target = Annotated[str, Judged("user@host[:port], or a name", sshconfig.problem)]
+Zone = Annotated[str, Judged("a time zone such as Europe/Zurich", timezones.problem)]
+Locale = Annotated[str, Judged("a locale in UTF-8 such as de_CH.UTF-8", debian.no_locale)]
+Package = Annotated[str, Judged("a package's name", debian.no_package)]
+Packages = Annotated[list[Package], AfterValidator(each_once)]
+Hosts = Annotated[
+    list[Annotated[str, Judged("a host", addresses.direct)]], AfterValidator(each_once)
+]
+JournalSize = Annotated[str, Judged("a size such as 500M or 1G", debian.no_journal_size)]
+Admin = Annotated[
+    str,
+    written("[a-z_][a-z0-9_-]{0,63}", "up to 64 small letters, digits, _ and -, a letter first"),
+]
+Mail = Annotated[str, Judged("an e-mail address", addresses.mail)]
+Store = Annotated[str, Judged("s3://CONNECTION@BUCKET/FOLDER", objectstore.problem)]
 
 
 class Server(Section):
     """Which server, and how to log in."""
 
-    host: str | None = Field(
+    host: Target | None = Field(
         None,
         description='user@host[:port], a name from the ssh config, or "local" for this machine.'
         " The argument of a command wins over it.",
         examples=["admin@ml.example.org"],
     )
-    ssh_config: str | None = Field(
+    ssh_config: LocalPath | None = Field(
         None,
         description="ssh config file, instead of ~/.ssh/config.",
         examples=["~/.ssh/config"],
@@ -33,25 +62,23 @@ class Server(Section):
 class Base(Section):
     """The operating system, and how it reaches the world."""
 
-    timezone: str = Field(
+    timezone: Zone = Field(
         "Etc/UTC",
-        pattern=r"^[A-Za-z0-9_+/-]+$",
         description="Time zone of the server and default of Airflow's schedules.",
     )
-    locale: str = Field(
+    locale: Locale = Field(
         "C.UTF-8",
-        pattern=r"^(C|[a-z]{2,3}_[A-Z]{2})\.UTF-8$",
         description="Language of messages and sorting, such as de_CH.UTF-8. Airflow and its"
         " database stay at C.UTF-8.",
     )
-    packages: list[str] = Field(
+    packages: Packages = Field(
         [], description="Further Debian packages to install.", examples=[["git-lfs"]]
     )
-    journal_max: str = Field(
-        "1G", pattern=r"^[0-9]+[KMGT]$", description="How much disk the journal may use."
+    journal_max: JournalSize = Field(
+        "1G", description="How much disk the journal may use: 16M to 16T."
     )
     apt_lock_timeout: int = Field(
-        300, ge=0, description="Seconds to wait while another program uses apt."
+        300, ge=0, le=86400, description="Seconds to wait while another program uses apt."
     )
     apt_mirror: Url | None = Field(
         None,
@@ -69,13 +96,13 @@ class Base(Section):
         description="HTTP(S) proxy for apt and Python downloads.",
         examples=["http://proxy.example.org:3128"],
     )
-    http_proxy_user: str | None = Field(None, description="User at the proxy.", examples=["mlops"])
+    http_proxy_user: User | None = Field(None, description="User at the proxy.", examples=["mlops"])
     http_proxy_password: SecretRef | None = Field(
         None,
         description="Where its password is: an environment variable or a file on this side.",
         examples=[{"env": "PROXY_PASSWORD"}],
     )
-    no_proxy: list[str] = Field(
+    no_proxy: Hosts = Field(
         [], description="Hosts to reach without the proxy.", examples=[["mirror.example.org"]]
     )
     ca_bundle: LocalPath | None = Field(
@@ -88,7 +115,7 @@ class Base(Section):
         description="Python package index (simple API), instead of PyPI.",
         examples=["https://pypi.example.org/simple"],
     )
-    python_index_user: str | None = Field(
+    python_index_user: User | None = Field(
         None, description="User at the index.", examples=["mlops"]
     )
     python_index_password: SecretRef | None = Field(
@@ -97,12 +124,14 @@ class Base(Section):
         examples=[{"file": "~/.config/pypi-password"}],
     )
 
-    @field_validator("timezone")
-    @classmethod
-    def _zone(cls, name: str) -> str:
-        if problem := timezones.problem(name):
-            raise ValueError(problem)
-        return name
+    @model_validator(mode="after")
+    def _together(self) -> "Base":
+        self.requires("apt_security_mirror", "apt_mirror")
+        self.requires("http_proxy_user", "http_proxy")
+        self.requires("http_proxy_password", "http_proxy_user")
+        self.requires("python_index_user", "python_index")
+        self.requires("python_index_password", "python_index_user")
+        return self
 
 
 class Postgres(Section):
@@ -111,12 +140,14 @@ class Postgres(Section):
     shared_buffers_mb: int | None = Field(
         None,
         ge=16,
+        le=1048576,
         description="Memory for the cache, in MiB. Default: an eighth of the memory, 4096 at most.",
         examples=[1024],
     )
     max_connections: int | None = Field(
         None,
         ge=20,
+        le=10000,
         description="Default: what the schedulers, API workers and the others can open at most.",
         examples=[200],
     )
@@ -163,8 +194,10 @@ class Airflow(Section):
         " run after drain_timeout: give up and change nothing, wait without end, or stop them;"
         " those that are stopped run again afterwards.",
     )
-    admin_user: Name = Field("admin", description="First user; the password is made on the server.")
-    admin_email: str = Field("admin@localhost", description="Its e-mail address.")
+    admin_user: Admin = Field(
+        "admin", description="First user; the password is made on the server."
+    )
+    admin_email: Mail = Field("admin@localhost", description="Its e-mail address.")
     max_map_length: int = Field(
         1024,
         ge=1,
@@ -172,72 +205,33 @@ class Airflow(Section):
         description="Tasks that one `expand` may become; more fail the task whose result is"
         " expanded, or the run.",
     )
-    log_days: int = Field(30, ge=1, description="Days to keep the logs of tasks.")
+    log_days: int = Field(30, ge=1, le=36500, description="Days to keep the logs of tasks.")
     xcom_threshold: int = Field(
         262144,
         ge=-1,
+        le=1073741824,
         description="Results of tasks that are larger than this many bytes go to files below"
         " /srv/mlops/data/xcom instead of the database; -1 for none.",
     )
-    xcom_path: str | None = Field(
+    xcom_path: Store | None = Field(
         None,
-        pattern=r"^s3://[a-z][a-z0-9_-]*@[a-z0-9][a-z0-9.-]+(/[A-Za-z0-9._-]+)*$",
         description="S3-compatible store for those results instead: s3://CONNECTION@BUCKET/FOLDER"
         " with a connection of type aws from [connections].",
         examples=["s3://store@forecasts/xcom"],
     )
     xcom_days: int = Field(
-        30, ge=1, description="Days to keep those files; a bucket needs a lifecycle rule instead."
+        30,
+        ge=1,
+        le=36500,
+        description="Days to keep those files; a bucket needs a lifecycle rule instead.",
     )
-
-
-LOOPBACK_PORTS = frozenset({8080, 8081, 8082, 8793, 8794, *range(8974, 8982)})
-
-
-class Proxy(Section):
-    """nginx in front of Airflow: HTTPS."""
-
-    server_name: str | None = Field(
-        None,
-        pattern=r"^[A-Za-z0-9.:-]+$",
-        description="Name or address in the URL. Default: the one by which the server was reached"
-        " the first time.",
-        examples=["ml.example.org"],
-    )
-    https_port: int = Field(443, ge=1, le=65535, description="Port of the URL.")
-    http_port: int = Field(80, ge=1, le=65535, description="Port that sends browsers on to HTTPS.")
-    certificate: LocalPath | None = Field(
-        None,
-        description="Certificate chain (PEM) on this side, the server's own first. It is judged"
-        " before anything changes: key, dates, name, chain. Default: self-signed, made on the"
-        " server.",
-        examples=["ml.example.org.pem"],
-    )
-    certificate_key: LocalPath | None = Field(
-        None,
-        description="Its private key (PEM).",
-        examples=["ml.example.org.key"],
-    )
-
-    @field_validator("server_name")
-    @classmethod
-    def _host(cls, name: str | None) -> str | None:
-        if name and (problem := names.problem(name)):
-            raise ValueError(problem)
-        return name
 
     @model_validator(mode="after")
-    def _both_or_none(self) -> "Proxy":
-        if (self.certificate is None) != (self.certificate_key is None):
-            raise ValueError("certificate and certificate_key go together")
-        return self
-
-    @model_validator(mode="after")
-    def _free_ports(self) -> "Proxy":
-        if self.http_port == self.https_port:
-            raise ValueError(f"http_port and https_port are both {self.http_port}")
-        if used := {self.http_port, self.https_port} & LOOPBACK_PORTS:
-            raise ValueError(f"port {min(used)} is used between the services on the server itself")
+    def _not_ours(self) -> "Airflow":
+        if self.admin_user == VERIFIER:
+            raise Wrong(f"{VERIFIER} is the user of our own checks", "admin_user")
+        if self.admin_email == f"{VERIFIER}@localhost":
+            raise Wrong(f"{self.admin_email} is the address of our own checks", "admin_email")
         return self
 
 
@@ -255,6 +249,17 @@ class Config(Section):
     variables: Variables = Variables()
     proxy: Proxy = Proxy()
     backup: Backup = Backup()
+
+    @model_validator(mode="after")
+    def _store(self) -> "Config":
+        name = objectstore.connection(self.airflow.xcom_path or "")
+        if name and getattr(self.connections.all.get(name), "type", "") != "aws":
+            raise Wrong(
+                f"it names the connection {name}, and there is none of the type aws;"
+                f' add [connections.{name}] with type = "aws"',
+                "airflow", "xcom_path",
+            )  # fmt: skip
+        return self
 
 
 def sections() -> Iterator[tuple[str, type[Section]]]:

@@ -114,7 +114,7 @@ def rows(answer: str) -> list[dict[str, Any]]:
 def _row(line: str) -> dict[str, Any]:
     try:
         found = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         found = None
     if not isinstance(found, dict):
         raise HostError(

@@ -8,8 +8,10 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+from mlops_install import reading
 from mlops_install.errors import HostError
 
+LONGEST = 500
 HOPS = 8
 """So many jumps lead out of a circle."""
 
@@ -61,7 +63,8 @@ def target(text: str) -> Target:
     said = found.groupdict() if found else {}
     host = said.get("v6") or said.get("bare") or said.get("host") or ""
     port = said.get("p6") if said.get("p6") is not None else said.get("port")
-    if not host or host.startswith("-") or re.search(r"\s", text):
+    odd = re.search(r"[\s\x00-\x1f\x7f-\x9f/\\'\"`$;&|<>]", text.removeprefix("ssh://"))
+    if not host or host.startswith("-") or odd or len(text) > LONGEST:
         raise HostError(f"{text!r} names no server", fix="say user@host, or user@host:port")
     if port is not None and not (re.fullmatch("[0-9]{1,5}", port) and 0 < int(port) < 65536):
         raise HostError(
@@ -69,6 +72,15 @@ def target(text: str) -> Target:
             fix="say user@host:port with a number from 1 to 65535",
         )
     return Target(host, said.get("user") or "", int(port or 0))
+
+
+def problem(text: str) -> str:
+    """Why this names no server; empty when it does."""
+    try:
+        target(text)
+    except HostError as error:
+        return f"{error.message}; {error.fix}"
+    return ""
 
 
 def ask(wanted: Target, config: Path | None) -> dict[str, list[str]] | None:
@@ -91,8 +103,13 @@ def ask(wanted: Target, config: Path | None) -> dict[str, list[str]] | None:
             f"ssh cannot read its config for {wanted.host}", detail=done.stderr.strip(),
             fix=f"correct that line; `ssh -G {wanted.host}` tries it",
         )  # fmt: skip
+    return read(done.stdout)
+
+
+def read(said: str) -> dict[str, list[str]]:
+    """What `ssh -G` printed: name -> values."""
     found: dict[str, list[str]] = {}
-    for line in done.stdout.splitlines():
+    for line in said.splitlines():
         key, _, value = line.partition(" ")
         found.setdefault(key, []).append(value)
     return found
@@ -105,7 +122,7 @@ def way(wanted: Target, said: dict[str, list[str]]) -> Way:
         value = said.get(key, [default])[0]
         return "" if value.lower() == "none" else value
 
-    host, user, port = one("hostname", wanted.host), one("user"), int(one("port", "22"))
+    host, user, port = one("hostname", wanted.host), one("user"), _port(wanted, one("port", "22"))
     files = f"{one('userknownhostsfile')} {one('globalknownhostsfile')}".split()
     jumps = one("proxyjump")
     return Way(
@@ -121,12 +138,19 @@ def way(wanted: Target, said: dict[str, list[str]]) -> Way:
     )  # fmt: skip
 
 
+def _port(wanted: Target, text: str) -> int:
+    if not (re.fullmatch("[0-9]{1,5}", text) and 0 < int(text) < 65536):
+        raise HostError(f"the ssh config gives {wanted.host} the port {text!r}: it is not one",
+                        fix="correct its line Port")  # fmt: skip
+    return int(text)
+
+
 def _files(config: Path | None) -> list[str]:
     """ssh looks for its config in the account's home, and we where HOME says."""
     if config is None and Path.home() == _account():
         return []
     file = config or Path.home() / ".ssh/config"
-    return ["-F", str(file) if file.exists() else "/dev/null"]
+    return ["-F", str(file) if reading.is_file(file) else "/dev/null"]
 
 
 def _account() -> Path:
@@ -138,11 +162,14 @@ def _home(path: str) -> str:
     path = path.strip('"').replace("%d", home)
     if home != account and path.startswith(f"{account}/.ssh/known_hosts"):
         return home + path.removeprefix(account)
-    return str(Path(path).expanduser())
+    try:
+        return str(Path(path).expanduser())
+    except RuntimeError:  # of a user who is not here
+        return path
 
 
 def _readable(path: str) -> bool:
-    return Path(path).is_file() and os.access(path, os.R_OK)
+    return reading.is_file(path) and os.access(path, os.R_OK)
 
 
 def _agent(socket: str) -> str:

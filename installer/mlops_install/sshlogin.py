@@ -21,7 +21,7 @@ from paramiko.ssh_exception import (
     SSHException,
 )
 
-from mlops_install import knownhosts, sshconfig, sshkeys
+from mlops_install import knownhosts, reading, sshconfig, sshkeys
 from mlops_install.errors import HostError, MlopsError
 from mlops_install.knownhosts import AUTHORITY, REVOKED, Line
 from mlops_install.sshconfig import Target, Way
@@ -36,7 +36,12 @@ class UnknownHostKey(SSHException):
 
 
 class OnlyAuthority(SSHException):
-    """The files know an authority for the server, and no key."""
+    """The files know an authority for the server, and no key; `line` is what is missing."""
+
+    def __init__(self, place: str, name: str, key: paramiko.PKey) -> None:
+        super().__init__(place)
+        self.line = f"{name} {key.get_name()} {key.get_base64()}"
+        self.fingerprint = f"{key.get_name()} {key.fingerprint}"
 
 
 class RevokedHostKey(SSHException):
@@ -77,7 +82,7 @@ class Judge(paramiko.MissingHostKeyPolicy):
             return
         for line in self._lines:
             if line.marker == AUTHORITY:
-                raise OnlyAuthority(line.place)
+                raise OnlyAuthority(line.place, self.name, key)
         raise UnknownHostKey(f"{key.get_name()} {key.fingerprint}")
 
     def transport(self, sock: Any, **more: Any) -> Transport:
@@ -102,7 +107,7 @@ def connect(target: str, ssh_config: Path | None, accept_new: bool, timeout: int
     """An open fabric connection. Raises `HostError`."""
     # What goes wrong is told once, by the exception.
     logging.getLogger("paramiko").addHandler(logging.NullHandler())
-    if ssh_config is not None and not ssh_config.is_file():
+    if ssh_config is not None and not reading.is_file(ssh_config):
         raise HostError(
             f"there is no ssh config file {ssh_config}",
             fix="correct --ssh-config, or [server] ssh_config",
@@ -143,7 +148,8 @@ def _way(wanted: Target, config: Path | None) -> Way:
 def _said(wanted: Target, config: Path | None) -> dict[str, list[str]]:
     file = config or Path("~/.ssh/config").expanduser()
     try:
-        found = paramiko.SSHConfig.from_path(str(file)) if file.is_file() else paramiko.SSHConfig()
+        there = reading.is_file(file)
+        found = paramiko.SSHConfig.from_path(str(file)) if there else paramiko.SSHConfig()
         said = found.lookup(wanted.host)
     except Exception as error:
         raise HostError(
@@ -205,10 +211,11 @@ def _explain(error: Exception, target: str, connection: Any) -> HostError:
         )
     if isinstance(error, OnlyAuthority):
         return HostError(
-            f"the host key of {where} is not known: {error} names an authority for it, and host"
-            " certificates are not judged here",
-            fix="compare the fingerprint with the server's, then run again with"
-            " --accept-new-host-key",
+            f"the host key of {where} is not known ({error.fingerprint}): {error} trusts an"
+            " authority for it (@cert-authority), and host certificates are not honoured here",
+            detail=f"the line of the key itself would be\n{error.line}",
+            fix="compare the fingerprint with the server's, then write that line into known_hosts,"
+            " or run again with --accept-new-host-key, which does",
         )
     if isinstance(error, IncompatiblePeer):
         return _incompatible(error, where)

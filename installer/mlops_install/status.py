@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from mlops_install import probe
+from mlops_install.answer import Answer, understood
 from mlops_install.backups import newest
 from mlops_install.context import Context
 from mlops_install.host import Host
@@ -57,27 +58,30 @@ class Status:
 
 def gather(host: Host, context: Context) -> Status:
     """Ask the server."""
+    replies = probe.ask(host, _scripts(context))
+    with understood("its state", "\n".join(reply.text for reply in replies)):
+        return Status(tuple(_lines(context, replies)))
+
+
+def _lines(context: Context, replies: list[Answer]) -> Iterator[Line]:
     (version, units, jobs, tasks, disk, runs, release, environments, backups, upgrade,
-     certificate) = probe.ask(host, _scripts(context))  # fmt: skip
+     certificate) = replies  # fmt: skip
     facts = context.facts
-    lines = [
-        Line(
-            "server", f"{facts.os_id} {facts.os_version}, {facts.cpus} CPUs, {facts.memory_mb} MiB"
-        ),
-        Line("url", context.base_url),
-        Line("airflow", version.text.strip() or "not installed", bool(version.text.strip())),
-        *(_unit(line) for line in units.text.splitlines() if line.strip()),
-        *(_job(row) for row in rows(jobs.text)),
-        Line("tasks", _tasks(rows(tasks.text))),
-        *_workflows(release.text),
-        *(_environment(line) for line in environments.text.splitlines() if line.strip()),
-        *(_disk(line) for line in disk.text.splitlines() if line.strip()),
-        _backup(backups.text),
-        *_upgrade(upgrade.text),
-        *_certificate(certificate.text, given=bool(context.config.proxy.certificate)),
-        Line("last run", runs.text.strip() or "never"),
-    ]
-    return Status(tuple(lines))
+    yield Line(
+        "server", f"{facts.os_id} {facts.os_version}, {facts.cpus} CPUs, {facts.memory_mb} MiB"
+    )
+    yield Line("url", context.base_url)
+    yield Line("airflow", version.text.strip() or "not installed", bool(version.text.strip()))
+    yield from (_unit(line) for line in units.text.splitlines() if line.strip())
+    yield from (_job(row) for row in rows(jobs.text))
+    yield Line("tasks", _tasks(rows(tasks.text)))
+    yield from _workflows(release.text)
+    yield from (_environment(line) for line in environments.text.splitlines() if line.strip())
+    yield from (_disk(line) for line in disk.text.splitlines() if line.strip())
+    yield _backup(backups.text)
+    yield from _upgrade(upgrade.text)
+    yield from _certificate(certificate.text, given=bool(context.config.proxy.certificate))
+    yield Line("last run", runs.text.strip() or "never")
 
 
 def _scripts(context: Context) -> list[str]:

@@ -1,14 +1,18 @@
 """Names of time zones, judged without the server."""
 
 import difflib
+import re
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
+SHAPE = re.compile(r"[A-Za-z][A-Za-z0-9_+-]*(?:/[A-Za-z0-9_+-]+)*", re.ASCII)
 NOT_MEANT = ("posix/", "right/", "localtime", "posixrules", "Factory")
 """What else is in a folder of zones: other counts of seconds, and no zones at all."""
 
 
 def problem(name: str) -> str:
     """Why this is no time zone, with the nearest one; empty when it is one, or nobody knows."""
+    if not SHAPE.fullmatch(name):
+        return "it is not the name of a time zone; names are such as Europe/Zurich"
     if _known(name):
         return ""
     names = sorted(zone for zone in available_timezones() if not zone.startswith(NOT_MEANT))

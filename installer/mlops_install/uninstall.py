@@ -22,7 +22,7 @@ from mlops_install.shell import sh
 
 def run(options: Options, *, keep_data: bool, yes: bool) -> int:
     """Show what goes and what stays, ask, carry it out."""
-    login = options.login()
+    login = options.login(files=False)
     with contextlib.closing(login.server) as server:
         last_run = login.facts().last_run
         found = find(server)

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from mlops_install.answer import understood
 from mlops_install.context import Context
 from mlops_install.errors import ConfigError
 from mlops_install.host import Host
@@ -105,7 +106,8 @@ def find(plan: Plan, context: Context) -> Upgrade | None:
 def with_tasks(host: Host, upgrade: Upgrade) -> Upgrade:
     """The upgrade with what is at work on the server: one round trip."""
     (answer,) = ask(host, [f"{select(TASKS, database='airflow')} || true"])
-    return replace(upgrade, tasks=tuple(Task(**row) for row in rows(answer.text)))
+    with understood("its tasks", answer.text):
+        return replace(upgrade, tasks=tuple(Task(**row) for row in rows(answer.text)))
 
 
 def _moves(change: Change) -> bool:

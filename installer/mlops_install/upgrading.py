@@ -5,7 +5,6 @@ on the server goes back; so to give up is to let go of the lock.
 """
 
 import contextlib
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -13,6 +12,7 @@ from typing import Any
 from mlops_install import engine, report, runlock, said
 from mlops_install import plan as plans
 from mlops_install import progress as progresses
+from mlops_install.answer import document
 from mlops_install.check import Check
 from mlops_install.context import Context
 from mlops_install.errors import ApplyError, ConnectionLost, LockError, MlopsError
@@ -204,5 +204,4 @@ def settle(steps: Steps) -> None:
 def ended(server: Host) -> dict[str, Any]:
     """How the last upgrade ended; empty when none did."""
     text = server.run("cat /var/lib/mlops/upgrade/last.json 2>/dev/null").stdout
-    found = json.loads(text) if text.strip() else {}
-    return found if isinstance(found, dict) else {}
+    return document("its last upgrade", text) if text.strip() else {}

@@ -5,17 +5,37 @@ They reach the server as one JSON file beside that of the connections (connectio
 
 import json
 import re
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
-from pydantic import SecretStr, model_validator
+from pydantic import AfterValidator, Discriminator, SecretStr, Tag, model_validator
 
 from mlops_install.secretref import secret
-from mlops_install.section import SecretRef, Section
+from mlops_install.section import SecretRef, Section, Wrong
 
 PATH = "/etc/mlops/variables.json"
-NAME = re.compile(r"[A-Za-z0-9_.-]{1,250}")
+NAME = re.compile(r"[A-Za-z0-9_.-]{1,250}", re.ASCII)
 
-Value = str | bool | int | float | list[Any] | SecretRef
+
+def _plain(value: Any) -> Any:
+    """What becomes JSON, which has no dates and no infinity."""
+    if not isinstance(value, str | bool | int | float | list):
+        raise ValueError("it must be a text, a number, true, false, a list or a reference")
+    try:
+        json.dumps(value, allow_nan=False)
+    except (ValueError, TypeError):
+        raise ValueError("a date, a time, nan and inf are no values: write it as a text") from None
+    return value
+
+
+def _kind(value: Any) -> str:
+    return "reference" if isinstance(value, dict | SecretRef) else "plain"
+
+
+Value = Annotated[
+    Annotated[SecretRef, Tag("reference")]
+    | Annotated[Annotated[Any, AfterValidator(_plain)], Tag("plain")],
+    Discriminator(_kind),
+]
 
 
 class Variables(Section):
@@ -31,7 +51,7 @@ class Variables(Section):
     def _names(self) -> "Variables":
         for name in self.all:
             if not NAME.fullmatch(name):
-                raise ValueError("a variable's name is made of letters, digits, _, . and -")
+                raise Wrong("a variable's name is up to 250 letters, digits, _, . and -", name)
         return self
 
     @property
@@ -49,5 +69,5 @@ def document(variables: Variables) -> SecretStr:
 def _text(name: str, value: Value) -> str:
     """What `Variable.get` returns; lists as they are would lose their brackets in Airflow."""
     if isinstance(value, SecretRef):
-        return secret(value, f"[variables] {name}").get_secret_value()
+        return secret(value, "variables", name, lines=True).get_secret_value()
     return value if isinstance(value, str) else json.dumps(value)

@@ -3,22 +3,53 @@
 import re
 from typing import Annotated, Any, ClassVar, Literal
 
-from mlops_server.workflows.config import refused
-from pydantic import ConfigDict, Field, model_validator
+from mlops_server.layout import CUDA
+from mlops_server.workflows.config import no_ref, refused
+from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
-from mlops_install.section import Address, AddressOrPath, LocalPath, SecretRef, Section, Url
+from mlops_install import addresses
+from mlops_install.section import (
+    AddressOrPath,
+    Judged,
+    LocalPath,
+    SecretRef,
+    Section,
+    Url,
+    User,
+    Wrong,
+    each_once,
+    without_login,
+    written,
+)
 
-Cuda = Annotated[str, Field(pattern=r"^[0-9]+\.[0-9]+$")]
+Cuda = Annotated[str, written(CUDA.pattern, 'a version such as "12.8"')]
 Platform = Literal["linux-64", "linux-aarch64"]
+Platforms = Annotated[list[Platform], Field(min_length=1), AfterValidator(each_once)]
+CHANNEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}(?:/[A-Za-z0-9._-]{1,100}){0,3}", re.ASCII)
+
+
+def _channel(name: str) -> str:
+    if "://" in name:
+        return addresses.problem(name)
+    return "" if CHANNEL.fullmatch(name) else "it is not a channel; one is such as conda-forge"
+
+
+def _repository(url: str) -> str:
+    without_login(url)
+    return refused(url, ("ssh", "https"))
+
+
+Channel = Annotated[str, Judged("a channel", _channel)]
+Repository = Annotated[str, Judged("an address by ssh or https, without a login", _repository)]
+Ref = Annotated[str, Judged("a branch, or refs/tags/NAME", no_ref)]
 Slots = Annotated[int, Field(ge=-1, le=10000)]
 
 
 class Models(Section):
     """The conda environments of the models, from models/<name>/conda-lock.yml of the workflows."""
 
-    platforms: list[Platform] = Field(
+    platforms: Platforms = Field(
         ["linux-64"],
-        min_length=1,
         description="Platforms that `mlops-install lock` locks for. The server's must be among"
         " them.",
     )
@@ -31,7 +62,7 @@ class Models(Section):
     keep: int = Field(
         2, ge=0, le=50, description="Earlier environments of each model to keep for a rollback."
     )
-    channels: list[str] = Field(
+    channels: list[Channel] = Field(
         ["conda-forge"],
         min_length=1,
         description="Conda channels that environments may come from, by name or address; those of"
@@ -39,13 +70,13 @@ class Models(Section):
         " with a package from elsewhere is refused.",
         examples=[["conda-forge", "https://conda.example.org/team"]],
     )
-    channel_mirrors: dict[str, Url] = Field(
+    channel_mirrors: dict[Channel, Url] = Field(
         {},
         description="Mirrors of conda channels, by the channel's name or address, for locking and"
         " for the server.",
         examples=[{"conda-forge": "https://mirror.example.org/conda-forge"}],
     )
-    channel_user: str | None = Field(
+    channel_user: User | None = Field(
         None, description="User at the hosts of channel_mirrors.", examples=["mlops"]
     )
     channel_password: SecretRef | None = Field(
@@ -58,20 +89,25 @@ class Models(Section):
         examples=["pypi-names.json"],
     )
 
+    @model_validator(mode="after")
+    def _together(self) -> "Models":
+        self.requires("channel_password", "channel_user")
+        if self.channel_user and not self.channel_mirrors:
+            raise Wrong("it does nothing without channel_mirrors", "channel_user")
+        return self
+
 
 class Workflows(Section):
     """The workflows: DAGs and models, from a Git repository or from a folder on this side."""
 
-    repository: Address | None = Field(
+    repository: Repository | None = Field(
         None,
-        pattern=r"^(ssh://|https://|[\w.-]+@[\w.-]+:)[^\s]+$",
         description="Git repository that the server pulls. Over SSH it logs in with a key that is"
         " made on the server; `mlops-install workflows key` shows the public part.",
         examples=["git@git.example.org:team/forecasts.git"],
     )
-    ref: str = Field(
+    ref: Ref = Field(
         "main",
-        pattern=r"^[A-Za-z0-9][\w./-]*$",
         description="Branch to follow, or refs/tags/NAME.",
     )
     pull_every: int = Field(300, ge=30, le=86400, description="Seconds between two pulls.")
@@ -81,7 +117,7 @@ class Workflows(Section):
         " Needed for SSH.",
         examples=["git-host-keys"],
     )
-    user: str | None = Field(
+    user: User | None = Field(
         None, description="User for a repository over HTTPS.", examples=["deploy"]
     )
     password: SecretRef | None = Field(
@@ -95,8 +131,10 @@ class Workflows(Section):
     )
     submodules: bool = Field(True, description="Fetch submodules at their pinned commits.")
     lfs: bool = Field(False, description="Fetch files of Git LFS.")
-    max_file_mb: int = Field(50, ge=1, description="Commits with a larger file are rejected.")
-    max_release_mb: int = Field(100, ge=1, description="Larger commits are rejected.")
+    max_file_mb: int = Field(
+        50, ge=1, le=1048576, description="Commits with a larger file are rejected."
+    )
+    max_release_mb: int = Field(100, ge=1, le=1048576, description="Larger commits are rejected.")
     test_timeout: int = Field(
         600, ge=10, le=86400, description="Seconds for the project's own tests before activation."
     )
@@ -111,14 +149,18 @@ class Workflows(Section):
     @model_validator(mode="after")
     def _one_source(self) -> "Workflows":
         if self.repository and self.path:
-            raise ValueError("set repository or path, not both")
-        if self.repository and not self.repository.startswith("https://") and not self.known_hosts:
-            raise ValueError(
-                "a repository over SSH needs known_hosts, the file with the key of its host"
+            raise Wrong("set repository or path, not both", "path")
+        ssh = self.repository and not self.repository.startswith("https://")
+        if ssh and not self.known_hosts:
+            raise Wrong(
+                "a repository over SSH needs known_hosts, the file with the key of its host",
+                "repository",
             )
-        if self.repository and (problem := refused(self.repository, ("ssh", "https"))):
-            raise ValueError(f"repository: {problem}")
+        self.requires("password", "user")
         return self
+
+
+POOL = re.compile(r"[A-Za-z0-9_.-]{1,250}", re.ASCII)
 
 
 class Pools(Section):
@@ -133,8 +175,8 @@ class Pools(Section):
     @model_validator(mode="after")
     def _names(self) -> "Pools":
         for name in self.slots:
-            if not re.fullmatch(r"[A-Za-z0-9_.-]{1,250}", name):
-                raise ValueError("a pool's name is made of letters, digits, _, . and -")
+            if not POOL.fullmatch(name):
+                raise Wrong("a pool's name is up to 250 letters, digits, _, . and -", name)
         return self
 
     @property

@@ -2,15 +2,17 @@
 
 import hashlib
 import re
-import tomllib
 from dataclasses import dataclass, fields
 from pathlib import Path
+
+from mlops_server import tomltext
 
 METADATA = ".mlops-release.json"
 """In a release: its commit. Whoever runs from it holds a shared flock on this file."""
 START, DAY = 300, 86400
 """Seconds that a model in service may take to load: what it gets, and what it can ask for."""
-MODEL_NAME = re.compile(r"(?!(?:builds|current)$)[a-z][a-z0-9_-]*")
+CUDA = re.compile(r"[1-9][0-9]?\.[0-9]{1,2}")
+MODEL_NAME = re.compile(r"(?!(?:builds|current)$)[a-z][a-z0-9_-]{0,62}")
 
 
 DIGITS, SHORT = 32, 12
@@ -170,7 +172,7 @@ class ModelOptions:
 
 def parse_options(text: str) -> ModelOptions:
     """Read the text of a model.toml. Raises `ValueError` that names the setting."""
-    found = tomllib.loads(text)
+    found = tomltext.loads(text)
     known = [field.name for field in fields(ModelOptions)]
     for key in found:
         if key not in known:
@@ -178,7 +180,7 @@ def parse_options(text: str) -> ModelOptions:
     gpu, cuda = found.get("gpu", False), found.get("cuda")
     if not isinstance(gpu, bool):
         raise ValueError(f"gpu: true or false, not {gpu!r}")
-    if cuda is not None and not (isinstance(cuda, str) and re.fullmatch(r"\d+\.\d+", cuda)):
+    if cuda is not None and not (isinstance(cuda, str) and CUDA.fullmatch(cuda)):
         raise ValueError(f'cuda: a version such as "12.8", not {cuda!r}')
     start = found.get("start_timeout", START)
     if type(start) is not int or not START <= start <= DAY:

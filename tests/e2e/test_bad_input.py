@@ -236,10 +236,11 @@ def test_every_mistake_in_the_config_is_told_with_its_line(blank: Server) -> Non
     [
         ("[airflow]\nschedulers = 0\n", (":2: [airflow] schedulers", "it must be at least 1")),
         ("[airflow\n", ("mlops.toml", "line 1")),
-        ('[proxy]\ncertificate = "x.pem"\n', (":1: proxy", "go together")),
-        ('[base]\nca_bundle = "no.pem"\n', ("[base] ca_bundle", "no.pem")),
+        ('[proxy]\ncertificate = "x.pem"\n', (":2: [proxy] certificate", "go together")),
+        ('[base]\nca_bundle = "no.pem"\n', (":2: [base] ca_bundle", "no.pem")),
         (
-            '[base]\npython_index_password = { env = "E2E_NOT_SET" }\n',
+            '[base]\npython_index = "https://h/"\npython_index_user = "u"\n'
+            'python_index_password = { env = "E2E_NOT_SET" }\n',
             ("environment variable E2E_NOT_SET is not set",),
         ),
     ],

@@ -37,6 +37,7 @@ RIGHT_ON_A_BARE_SERVER = {
     "file /etc/mlops/known_hosts",
     "file /etc/mlops/allowed_signers",
     "file /opt/mlops/dags/mlops_pull.py",
+    "names of environments",
     "restore ended",
     "former unit airflow-api-server.service",
     "link /etc/localtime",

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from mlops_install import box
-from mlops_install.box import host, net, root, tools
+from mlops_install.box import host, net, root, state, tools
 from mlops_install.box.host import Source
 from mlops_install.errors import BoxError
 
@@ -216,3 +216,15 @@ def test_root_file_systems_can_be_kept_elsewhere(
     kept = tmp_path / f"debian-12-{root.recipe_key('debian-12')}-{time.strftime('%Y%m%d%H%M%S')}"
     kept.mkdir()
     assert root.rootfs("debian-12", set(), print) == kept
+
+
+@pytest.mark.parametrize("text", ['{"name": "a"', '{"of": "another version"}', "[]"])
+def test_a_record_that_cannot_be_read_is_told_with_its_folder(tmp_path, monkeypatch, text):
+    monkeypatch.setattr(state, "STATE", tmp_path)
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a/box.json").write_text(text)
+    with pytest.raises(BoxError) as caught:
+        state.records()
+    assert "the record of the box a cannot be read" in caught.value.message
+    assert str(tmp_path / "a") in caught.value.fix
+    assert state.load("b") is None

@@ -45,7 +45,8 @@ def test_a_whole_chain_is_taken(chain, authorities):
 
 
 def test_a_chain_to_an_authority_that_this_machine_trusts_is_taken(tmp_path, monkeypatch):
-    (tmp_path / "roots.pem").write_text(make("first").pem + ROOT.pem)
+    roots = f"# f\xfcr\n{make('first').pem}{ROOT.pem}"
+    (tmp_path / "roots.pem").write_text(roots, encoding="latin-1")
     assert "incomplete" in wrong(SERVER.pem + MIDDLE.pem, SERVER.key_pem)
     monkeypatch.setattr(certificate, "TRUST", (str(tmp_path / "roots.pem"),))
     certificate.check(SERVER.pem + MIDDLE.pem, SERVER.key_pem, "")

@@ -4,6 +4,7 @@ import json
 import tomllib
 from urllib.parse import parse_qs, unquote, urlsplit
 
+import authority
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,7 +12,7 @@ from mlops_install.connections import Connections, document, hana_url
 from mlops_install.errors import ConfigError
 from pydantic import ValidationError
 
-PEM = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
+PEM = authority.make("a root of ours").pem
 
 
 def read(text: str) -> Connections:

@@ -8,7 +8,7 @@ from mlops_install.journal import Entry
 from mlops_install.resource import Made
 from mlops_install.resources.airflow import Answers, Contents
 from mlops_install.resources.certificates import Authorities
-from mlops_install.resources.environment import Environment
+from mlops_install.resources.environment import Environment, LongNames
 from mlops_install.resources.journal import Journal
 from mlops_install.resources.packages import HOOK_TEXT, Packages
 from mlops_install.resources.postgres import Settings
@@ -23,6 +23,7 @@ MAKE_NOTHING = {  # what they change is inside something that another resource m
     Contents: "inside the database",
     Environment: "a folder in the tree of environments",
     Journal: "the journal itself",
+    LongNames: "links in the tree of environments",
     Packages: "apt tells which are new",
     Pulled: "inside the folder of releases",
     Settings: "in memory",

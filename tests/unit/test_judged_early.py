@@ -129,7 +129,10 @@ def test_a_link_to_no_zone_counts_as_none():
 # --- calendars ----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("event", ["dayly", "Mon..Fir 22:00", "25:00", "* *", "2020-13-01"])
+@pytest.mark.parametrize(
+    "event",
+    ["dayly", "Mon..Fir 22:00", "Mon..Fir 22:00 Europe/Zurich", "25:00", "* *", "2020-13-01"],
+)
 def test_a_calendar_that_systemd_does_not_know_is_refused(event):
     need("systemd-analyze")
     said = refusal(f'[backup]\nevery = "{event}"\n')
@@ -142,8 +145,8 @@ def test_a_calendar_that_never_comes_is_refused():
 
 
 @pytest.mark.parametrize("event", ["never", "daily", "hourly", "Mon..Fri 22:00", "*:0/30",
-                                   "Sun *-*-1..7 4:00", "22:00 Europe/Nowhere"])  # fmt: skip
-def test_a_calendar_is_taken_and_its_zone_left_to_the_server(event):
+                                   "Sun *-*-1..7 4:00", "22:00 Europe/Zurich"])  # fmt: skip
+def test_a_calendar_is_taken_with_its_zone(event):
     assert config.parse(f'[backup]\nevery = "{event}"\n', "t").backup.every == event
 
 
@@ -194,6 +197,21 @@ def test_a_timer_with_nothing_to_come_is_down_and_started_anew(sub, active):
     assert bool(differences(state, timer.desired)) != active
     steps = [step.line() for step in timer.change(state)]
     assert ("$ systemctl restart a.timer" in steps) != active, "`start` does nothing to it"
+
+
+# --- sizes --------------------------------------------------------------------------------
+
+
+def test_numbers_that_the_server_cannot_bear_are_refused():
+    memory = facts.parse(FACTS).memory_mb
+    said = problem(f"[postgres]\nshared_buffers_mb = {memory // 2 + 1}\n")
+    assert f"shared_buffers_mb = {memory // 2 + 1} is more than half" in said
+    preflight.check(config.parse(f"[postgres]\nshared_buffers_mb = {memory // 2}\n", "t"), found())
+    many = memory // preflight.IDLE_MB // 4 + 1
+    said = problem(f"[airflow]\nschedulers = 4\nparallelism = {many}\n")
+    assert f"schedulers = 4 with parallelism = {many} start {4 * many} processes" in said
+    fine = f"[airflow]\nschedulers = 4\nparallelism = {many - 1}\n"
+    preflight.check(config.parse(fine, "t"), found())
 
 
 # --- nginx --------------------------------------------------------------------------------

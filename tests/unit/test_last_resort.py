@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -100,9 +101,16 @@ def heard() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("seconds", [0.1, 0.3, 0.6])
 def test_ctrl_c_during_the_imports(tmp_path, seconds):
-    process = subprocess.Popen([*PROGRAM, "plan", "root@192.0.2.1"], cwd=tmp_path, text=True,
-                               stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                               preexec_fn=heard)  # fmt: skip
+    # A server that never says a word: an address of nobody may be refused at once.
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        config = tmp_path / "ssh_config"
+        config.write_text(f"Host x\nHostname 127.0.0.1\nPort {silent.getsockname()[1]}\n")
+        _interrupted([*PROGRAM, "plan", "-F", str(config), "root@x"], tmp_path, seconds)
+
+
+def _interrupted(command: list[str], folder: Path, seconds: float) -> None:
+    process = subprocess.Popen(command, cwd=folder, text=True, stdout=subprocess.PIPE,
+                               stderr=subprocess.PIPE, preexec_fn=heard)  # fmt: skip
     # The interpreter itself must have begun to run our code.
     maps = Path(f"/proc/{process.pid}/cmdline")
     while b"mlops_install" not in maps.read_bytes():

@@ -97,7 +97,7 @@ def test_files_and_hidden_folders_are_no_models(tmp_path):
     assert len(project.read(tmp_path)) == 1
 
 
-@pytest.mark.parametrize("name", ["Churn", "1st", "a b", "builds", "current"])
+@pytest.mark.parametrize("name", ["Churn", "1st", "a b", "builds", "current", "m" * 64])
 def test_names_that_cannot_be_folders_of_environments_are_refused(tmp_path, name):
     assert f"models/{name}: a model cannot have this name" in refused(model(tmp_path, name))
 

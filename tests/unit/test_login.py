@@ -8,16 +8,19 @@ import struct
 import subprocess
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 
+import paramiko
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from machine import need
-from mlops_install import knownhosts, sshconfig
+from mlops_install import knownhosts, sshconfig, sshlogin
 from mlops_install.errors import HostError
 from mlops_install.host import Host as AnyHost
 from mlops_install.host import Local, Ssh
 from mlops_install.knownhosts import Line
+from mlops_install.sshconfig import Target
 from sshd import Host, running
 
 ME = getpass.getuser()
@@ -135,6 +138,25 @@ def test_any_file_is_read(tmp_path_factory, text):
     knownhosts.known(lines(folder, text), "ml", 2222)
 
 
+@pytest.mark.parametrize("marker", ["@cert-authority *.example.org", "@cert-authority ml.*"])
+def test_a_host_certificate_is_not_honoured_and_the_line_to_write_instead_is_told(tmp_path, marker):
+    theirs, file = paramiko.RSAKey.generate(1024), tmp_path / "known_hosts"
+    file.write_text(f"# ours\n{marker} ssh-ed25519 {KEY}\n")
+    way = sshconfig.Way(Target("ml.example.org"), "ml.example.org", "", 2222, "", (), (file,))
+    connection = SimpleNamespace(host="ml.example.org", port=2222, user="me")
+    with pytest.raises(sshlogin.OnlyAuthority) as caught:
+        sshlogin.Judge(way, accept_new=False).missing_host_key(None, "ml", theirs)
+    told = sshlogin._explain(caught.value, "ml.example.org", connection)
+    assert f"{file}:2 trusts an authority for it (@cert-authority)" in told.message
+    assert "host certificates are not honoured here" in told.message
+    assert theirs.fingerprint in told.message
+    line = f"[ml.example.org]:2222 ssh-rsa {theirs.get_base64()}"
+    assert line in told.detail
+    assert "write that line into known_hosts" in told.fix
+    file.write_text(f"{file.read_text()}{line}\n")
+    sshlogin.Judge(way, accept_new=False).missing_host_key(None, "ml", theirs)
+
+
 def test_a_key_is_written_on_a_line_of_its_own(tmp_path):
     file = tmp_path / "ssh/known_hosts"
     knownhosts.add(file, "a", "ssh-ed25519", KEY)
@@ -246,7 +268,7 @@ def test_a_known_host_is_known_whatever_else_is_in_the_file(home, host, text):
         ("[127.0.0.1]:{port} ssh-ed25519 {other}\n", "has CHANGED"),
         (
             "@cert-authority [127.*]:{port} ssh-ed25519 {other}\n",
-            "host certificates are not judged",
+            "host certificates are not honoured here",
         ),
     ],
 )

@@ -187,6 +187,8 @@ def test_an_archive_that_is_none_is_on_the_page(tmp_path):
         "nginx does not serve the new site or certificate",  # a unit
         "the role ROLE is not ours: run the same command again, which says what to do",  # SQL
         "the smoke test failed: import BEGUN fails",  # by one of two classes
+        "apt takes a hyphen at the end as an order to remove",  # by who judges a setting
+        "port PORT is one that no browser opens, whoever listens there",  # by a whole table
         "models/NAME: environment.yml was changed after conda-lock.yml was made",  # by a function
         "something unexpected happened: TEXT",  # the last resort
         "to be tried again: REASON",  # a DAG that is a template
@@ -194,3 +196,8 @@ def test_an_archive_that_is_none_is_on_the_page(tmp_path):
 )
 def test_errors_of_every_kind_are_found(text):
     assert rows()[text]
+
+
+def test_errors_that_one_function_makes_keep_their_own_fix():
+    fix = "have it renewed, and set [proxy] certificate to the new file"
+    assert rows()["SUBJECT expired on DATE"] == fix

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from mlops_install.box import net, proc
+from mlops_install.errors import BoxError
 
 STATE = Path("/var/lib/mlops-box")
 
@@ -96,6 +97,11 @@ def load(name: str) -> Record | None:
         return Record(**json.loads((STATE / name / "box.json").read_text()))
     except FileNotFoundError:
         return None
+    except (ValueError, TypeError) as error:  # cut, or of another version
+        raise BoxError(
+            f"the record of the box {name} cannot be read: {error}",
+            fix=f"remove the folder {STATE / name}, once nothing runs from it",
+        ) from error
 
 
 def records() -> list[Record]:

@@ -63,7 +63,8 @@ def _answer(asked: list[dict[str, Any]]) -> dict[str, str]:
     if done.returncode:
         detail = "\n".join(done.stderr.splitlines()[-10:])
         raise MlopsError("the models cannot be read", detail=detail, fix="run `mlops-install lock`")
-    answer: dict[str, str] = json.loads(done.stdout)
+    # The libraries may print before: the answer is the last line.
+    answer: dict[str, str] = json.loads(done.stdout.splitlines()[-1])
     return answer
 
 
@@ -73,7 +74,7 @@ def _answer(asked: list[dict[str, Any]]) -> dict[str, str]:
 def main() -> None:
     """Read what to look at from stdin; write the reasons of those that are stale to stdout."""
     found = {one["name"]: _differs(one) for one in json.load(sys.stdin)}
-    sys.stdout.write(json.dumps({name: reason for name, reason in found.items() if reason}))
+    sys.stdout.write("\n" + json.dumps({name: reason for name, reason in found.items() if reason}))
 
 
 def _differs(one: dict[str, Any]) -> str:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit, urlunsplit
 
+from mlops_install import reading
 from mlops_install.digest import short
 from mlops_install.errors import ConfigError
 from mlops_install.lock import LockOptions
@@ -64,8 +65,8 @@ def names(options: LockOptions) -> str:
         return str(Path(__file__).with_name("pypi_names.json"))
     if re.match(r"https?://", given):
         return given
-    path = Path(given).expanduser().resolve()
-    if not path.is_file():
+    path = reading.at_home(given, "[models] pypi_names").absolute()
+    if not reading.is_file(path):
         raise ConfigError(f"there is no file {path}", fix="correct [models] pypi_names")
     return str(path)
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from mlops_install.answer import Answer
+from mlops_install.answer import Answer, understood
 from mlops_install.errors import HostError, PreflightError
 from mlops_install.host import Host
 from mlops_install.journal import FILE, STATE, Entry, parse
@@ -83,12 +83,17 @@ def find(host: Host) -> Found:
         STRANGERS,
     )
     journal, state, installed, upgrade, *more = ask(host, scripts)
-    packages, units, tasks, databases, clusters, made, strangers = more
     if upgrade.code == 0:
         raise PreflightError(
             f"an upgrade is not finished: {UPGRADE} is there",
             fix="run `mlops-install apply` first, which ends it or goes back",
         )
+    with understood("what there is to take off", "\n".join(each.text for each in more)):
+        return _found(journal, state, installed, *more)
+
+
+def _found(journal: Answer, state: Answer, installed: Answer, *more: Answer) -> Found:
+    packages, units, tasks, databases, clusters, made, strangers = more
     return Found(
         entries=parse("\n".join(_lines(journal))),
         packages=read_packages("\n".join(_lines(packages, must=True))),

@@ -14,6 +14,11 @@ others=$(apt-get -s -q purge {names} | awk '/^(Remv|Purg|Inst) /{{print $2}}' | 
   comm -23 - <(printf '%s\\n' {names} | sort -u))
 if [ -n "$others" ]; then echo apt would also change $others; exit 1; fi
 """
+# systemd notes for each timer when it last came, and a purge leaves the note.
+STAMPS = r"""
+rm -f $(dpkg -L $names 2>/dev/null |
+  sed -n 's|.*/systemd/system/\([^/]*\.timer\)$|/var/lib/systemd/timers/stamp-\1|p')
+"""
 # Debian 13 has this link from the start, and the package locales removes it.
 LOCALE = "/etc/default/locale"
 STASH = f"{STATE}/default-locale"
@@ -38,8 +43,8 @@ def packages(names: Sequence[str]) -> Part:
     there = f"names=$({check})"
     steps = (
         Run(CONFIGURE.format(timeout=LOCK_TIMEOUT), "dpkg --configure -a"),
-        Run(f'{there}\nif [ -n "$names" ]; then\n{OTHERS.format(names="$names")}{KEEP_LOCALE}'
-            f"apt-get {options} -y -q purge $names\nfi\n{LOCALE_BACK}",
+        Run(f'{there}\nif [ -n "$names" ]; then\n{OTHERS.format(names="$names")}'
+            f"{STAMPS}{KEEP_LOCALE}apt-get {options} -y -q purge $names\nfi\n{LOCALE_BACK}",
             title=f"apt-get purge {len(names)} packages"),
     )  # fmt: skip
     return Part("packages", check, steps)

@@ -1,8 +1,8 @@
 """/etc/mlops/backup.toml: how many backups are kept, how they are encrypted. Strict."""
 
-import tomllib
 from dataclasses import dataclass, fields
 
+from mlops_server import tomltext
 from mlops_server.errors import EnvError
 from mlops_server.layout import Layout
 
@@ -28,7 +28,7 @@ def read(layout: Layout) -> Config:
     """Read the settings; no file stands for the defaults. Raises `EnvError`."""
     path = layout.backup_config
     try:
-        found = tomllib.loads(path.read_text())
+        found = tomltext.loads(path.read_text())
     except FileNotFoundError:
         return Config()
     except ValueError as error:

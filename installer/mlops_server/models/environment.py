@@ -90,7 +90,7 @@ def _channels(found: dict[str, Any], where: str) -> None:
     for channel in channels:
         if not isinstance(channel, str):
             raise ProjectError(f"{where}: {channel!r} is not a channel", fix=FIX)
-        if _is_anaconda(channel):
+        if _is_anaconda(channel, where):
             raise ProjectError(f"{where}: the channel {channel} is refused: {LICENCE}", fix=FIX)
         if "@" in urlsplit(channel).netloc and "$" not in channel:
             raise ProjectError(
@@ -99,8 +99,11 @@ def _channels(found: dict[str, Any], where: str) -> None:
             )
 
 
-def _is_anaconda(channel: str) -> bool:
-    url = urlsplit(channel)
+def _is_anaconda(channel: str, where: str) -> bool:
+    try:
+        url = urlsplit(channel)
+    except ValueError as error:
+        raise ProjectError(f"{where}: {channel!r} is not a channel: {error}", fix=FIX) from None
     parts = [part for part in url.path.split("/") if part]
     if url.hostname:
         host = url.hostname.removeprefix("www.")
@@ -120,7 +123,7 @@ def _dependencies(found: dict[str, Any], where: str) -> None:
         if isinstance(dependency, str):
             _virtual(dependency, where)
             channel, colons, _ = dependency.partition("::")
-            if colons and _is_anaconda(channel):
+            if colons and _is_anaconda(channel, where):
                 fix = f"write {dependency.partition('::')[2]}"
                 raise ProjectError(f"{where}: {dependency} is refused: {LICENCE}", fix=fix)
         elif not (isinstance(dependency, dict) and set(dependency) == {"pip"}):

@@ -135,7 +135,8 @@ def source(folder: Path, name: str, cuda: str | None) -> Source:
     if not MODEL_NAME.fullmatch(name):
         raise ProjectError(
             f"models/{name}: a model cannot have this name",
-            fix="rename it: a-z, 0-9, _ and -, a letter first, and neither builds nor current",
+            fix="rename it: up to 63 of a-z, 0-9, _ and -, a letter first, and neither builds nor"
+            " current",
         )
     model, where = folder / "models" / name, f"models/{name}/environment.yml"
     data = _read(model / "environment.yml")

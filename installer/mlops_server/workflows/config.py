@@ -1,19 +1,26 @@
 """/etc/mlops/workflows.toml: which repository to pull, and its limits. Strict."""
 
 import re
-import tomllib
 from dataclasses import dataclass, fields
 from ipaddress import ip_address
 from pathlib import Path
 
+from mlops_server import tomltext
 from mlops_server.errors import EnvError
 from mlops_server.models import sources
 
 FIX = "correct [workflows] in mlops.toml, then `mlops-install apply`"
-REF = re.compile(r"refs/(?:heads|tags)/(?!.*(?:\.\.|//|\.lock$))[^\x00-\x20\x7f~^:?*\[\\]+")
-_SCP = re.compile(r"(?:[\w.-]+@)?(?:[A-Za-z0-9][\w.-]*|\[[0-9a-fA-F:]+\]):(?!:|//)\S+")
-_SCP_HOST = re.compile(r"^[\w.-]+@")
-_URL = re.compile(r"([a-z][a-z0-9+-]*)://(?:([^/@\s]*)@)?([^/@\s-][^/@\s]*)?/\S*")
+REF = re.compile(
+    r"refs/(?:heads|tags)/(?!\.|.*(?:\.\.|//|/\.|@\{|\.lock(?:/|$)|[/.]$))"
+    r"[^\x00-\x20\x7f-\x9f~^:?*\[\\\"]+"
+)
+LONGEST = 240
+"""Bytes of a ref's name: Git writes files of this name, and of a longer one beside them."""
+_HOST = r"(?:[A-Za-z0-9][\w.-]*|\[[0-9a-fA-F:.]+\])"
+_SCP = re.compile(rf"(?:\w[\w.-]*@)?({_HOST}):(?!:|//)\S+", re.ASCII)
+_URL = re.compile(r"([a-z][a-z0-9+-]*)://(?:([^/@\s]*)@)?([^/@\s]*)/(\S*)")
+_PLACE = re.compile(rf"({_HOST})(?::([0-9]{{1,5}}))?", re.ASCII)
+_ODD = re.compile(r"[\"\\<>`\x00-\x20\x7f-\x9f]")
 
 
 @dataclass(frozen=True)
@@ -44,7 +51,7 @@ class Config:
 def read(path: Path, protocols: tuple[str, ...]) -> Config:
     """Read the settings; no file stands for the defaults. Raises `EnvError`."""
     try:
-        found = tomllib.loads(path.read_text())
+        found = tomltext.loads(path.read_text())
     except FileNotFoundError:
         return Config()
     except ValueError as error:
@@ -62,11 +69,17 @@ def read(path: Path, protocols: tuple[str, ...]) -> Config:
     config = Config(**found)
     if config.repository and (problem := refused(config.repository, protocols)):
         raise EnvError(f"{path}: repository: {problem}", fix=FIX)
-    if not REF.fullmatch(config.full_ref):
-        raise EnvError(
-            f"{path}: ref: {config.ref!r} is neither a branch nor refs/tags/<tag>", fix=FIX
-        )
+    if why := no_ref(config.ref):
+        raise EnvError(f"{path}: ref: {config.ref!r}: {why}", fix=FIX)
     return config
+
+
+def no_ref(ref: str) -> str:
+    """Why a ref is none that can be followed; empty: it is one."""
+    full = Config(ref=ref).full_ref
+    if len(full.encode()) > LONGEST:
+        return f"it has more than {LONGEST} bytes"
+    return "" if REF.fullmatch(full) else "it is neither a branch nor refs/tags/<tag>"
 
 
 def refused(url: str, protocols: tuple[str, ...]) -> str:
@@ -74,22 +87,48 @@ def refused(url: str, protocols: tuple[str, ...]) -> str:
     if url.startswith("/") and "file" in protocols:
         return ""
     found = _URL.fullmatch(url)
-    if not found:
-        return "" if _SCP.fullmatch(url) else f"{url!r} is not an ssh:// or https:// address"
-    protocol, login, host = found.groups()
+    if not found or _ODD.search(url):
+        known = not _ODD.search(url) and place(url)
+        return "" if known else f"{url!r} is not an ssh:// or https:// address"
+    protocol, login, _, path = found.groups()
     if protocol not in protocols:
         return f"{protocol}:// is not used, only {' and '.join(p + '://' for p in protocols)}"
     if login and ":" in login:
         return "its address holds a password"
-    return "" if host or protocol == "file" else f"{url!r} names no host"
+    if login and login.startswith("-"):
+        return f"{login!r} is not a user"
+    if protocol != "file" and not place(url):
+        return f"{url!r} names no host, or a port that cannot be"
+    return "" if path else f"{url!r} names no repository"
+
+
+def place(url: str) -> tuple[str, int] | None:
+    """Host and port of an address, 0 where it names no port; None where it names no host."""
+    found = _URL.fullmatch(url)
+    if not found:
+        scp = _SCP.fullmatch(url)
+        return (scp[1].strip("[]"), 0) if scp else None
+    host = _PLACE.fullmatch(found[3])
+    port = int(host[2]) if host and host[2] else None
+    if not host or (port is not None and not 0 < port < 65536):
+        return None
+    return (host[1].strip("[]"), port or 0) if _address(host[1]) else None
+
+
+def _address(host: str) -> bool:
+    """A name, or what stands in brackets and is an address."""
+    if not host.startswith("["):
+        return True
+    try:
+        return ip_address(host.strip("[]")).version == 6
+    except ValueError:
+        return False
 
 
 def host(url: str) -> str:
     """The host that an address names, in small letters; empty: none."""
-    found = _URL.fullmatch(url)
-    name = (found[3] or "") if found else _SCP_HOST.sub("", url)
-    inner = re.match(r"\[([^\]]*)\]", name)
-    return (inner[1] if inner else name.partition(":")[0]).rstrip(".").lower()
+    found = place(url)
+    return found[0].rstrip(".").lower() if found else ""
 
 
 def is_here(url: str) -> bool:
