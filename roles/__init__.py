@@ -72,15 +72,15 @@ def _wanted(context: Context) -> tuple[Stage, ...]:
 
 def _environment(context: Context) -> Iterator[AnyResource]:
     """A first run has nothing to drain, and two cores that wait for apt."""
-    if not _models(context):
+    if not _tools_first(context):
         yield from models.tools(context)
     yield from airflow.environment(context)
     if airflow.loads_dump(context):
         yield from airflow.configuration(context)
 
 
-def _models(context: Context) -> bool:
-    """Whether lanes beside Airflow's need the tools, which then come before them all."""
+def _tools_first(context: Context) -> bool:
+    """Whether the tools come before all lanes: those of models need them too."""
     project = context.given.project
     return not airflow.loads_dump(context) or bool(project and project.models)
 
@@ -108,7 +108,7 @@ def _start(context: Context) -> Iterator[AnyResource]:
 
 def _prepared(context: Context) -> Iterator[AnyResource]:
     yield from base.system(context)
-    if _models(context):
+    if _tools_first(context):
         yield from models.tools(context)
     yield from upgrade.guard(context)
     yield from backup.unfinished(context)

@@ -37,15 +37,6 @@ def select(query: str, user: str = "postgres", database: str = "postgres") -> st
     return sql(f"select row_to_json(q) from ({query}) q", user=user, database=database)
 
 
-def ask_sql(query: str, user: str = "postgres", database: str = "postgres") -> str:
-    """A probe for `rows`: absent while there is no server, or when the query has no row."""
-    return (
-        f"{CLIENT}"
-        f"rows=$({select(query, user=user, database=database)}) || exit\n"
-        f'[ -n "$rows" ] || exit {ABSENT}\nprintf "%s\\n" "$rows"'
-    )
-
-
 @dataclass(frozen=True)
 class Query:
     """A probe for `rows` that is asked with others in one session: a script for psql.

@@ -10,7 +10,7 @@ from mlops_install.journal import FILE, STATE, Entry, parse
 from mlops_install.probe import ask
 from mlops_install.removal.packages import QUERY, Package, read_packages
 from mlops_install.resource import ABSENT
-from mlops_install.sql import ask_sql, rows
+from mlops_install.sql import query, rows
 
 UPGRADE = f"{STATE}/upgrade/state.json"
 DROPPING = f"{STATE}/made/postgres-half-made"  # as resources/postgres.py calls it
@@ -76,8 +76,8 @@ def find(host: Host) -> Found:
         f"cat {UPGRADE} 2>/dev/null || exit {ABSENT}",
         QUERY,
         UNITS,
-        ask_sql(TASKS, database="airflow"),
-        ask_sql(DATABASES),
+        query(TASKS, database="airflow").shell(),
+        query(DATABASES).shell(),
         CLUSTERS,
         MADE,
         STRANGERS,
