@@ -3,7 +3,6 @@
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any
 
 from mlops_install import entries, sql, units
@@ -47,8 +46,7 @@ def states(host: Host, resources: Sequence[AnyResource]) -> list[Answer]:
 
 def _each(kind: Kind, questions: Sequence[Any], reply: Answer) -> Iterator[Answer]:
     with understood(f"all {kind.of.__name__} questions", reply.text):
-        # As many as there are questions: the answer about units has no end.
-        return iter(list(islice(kind.answers(questions, reply), len(questions))))
+        return iter(list(kind.answers(questions, reply)))
 
 
 def script(resource: AnyResource) -> str:

@@ -1,9 +1,8 @@
 """What systemd says of units. One process asks for all of them: for each it would cost ten."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
-from itertools import repeat
 
 from mlops_install.answer import ABSENT, Answer
 from mlops_install.shell import sh
@@ -46,9 +45,9 @@ def script(questions: Sequence[Units]) -> str:
     )
 
 
-def answers(questions: Sequence[Units], reply: Answer) -> Iterator[Answer]:
+def answers(questions: Sequence[Units], reply: Answer) -> list[Answer]:
     """The reply to each question: all of it, for what is said of other units is no harm."""
-    return repeat(reply, len(questions))
+    return [reply] * len(questions)
 
 
 @dataclass(frozen=True)

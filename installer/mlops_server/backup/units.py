@@ -3,7 +3,7 @@
 import subprocess
 from collections.abc import Callable
 
-from mlops_server.errors import EnvError
+from mlops_server.systemctl import systemctl
 
 SCHEDULERS = "airflow-scheduler@*"
 FIRST = ("airflow-watchdog.timer", "airflow-watchdog.service", "mlops-door.socket", "mlops-door@*")
@@ -11,7 +11,7 @@ FIRST = ("airflow-watchdog.timer", "airflow-watchdog.service", "mlops-door.socke
 
 def running() -> list[str]:
     """The units that use the database, as far as they run."""
-    shown = _systemctl("list-units", "--plain", "--no-legend", "--state=active,activating",
+    shown = systemctl("list-units", "--plain", "--no-legend", "--state=active,activating",
                        "airflow*", "mlops-door.socket")  # fmt: skip
     names = [line.split()[0] for line in shown.splitlines() if line.split()]
     return [name for name in names if not name.endswith(".slice") and "watchdog.serv" not in name]
@@ -19,35 +19,22 @@ def running() -> list[str]:
 
 def stop(drain: int, say: Callable[[str], None]) -> None:
     """Stop them: schedulers first, and what they run after `drain` seconds. Raises `EnvError`."""
-    _systemctl("stop", *FIRST)
+    systemctl("stop", *FIRST)
     try:
-        _systemctl("stop", SCHEDULERS, timeout=drain)
+        systemctl("stop", SCHEDULERS, timeout=drain)
     except subprocess.TimeoutExpired:
         say(f"after {drain} s tasks still run: they are killed")
-        _systemctl("kill", "--signal=KILL", SCHEDULERS)
-    _systemctl("stop", SCHEDULERS)
-    _systemctl("stop", "airflow.target", "airflow-*")
+        systemctl("kill", "--signal=KILL", SCHEDULERS)
+    systemctl("stop", SCHEDULERS)
+    systemctl("stop", "airflow.target", "airflow-*")
 
 
 def start(names: list[str]) -> None:
     """Start them again. Raises `EnvError`."""
     if names:
-        _systemctl("start", *names)
+        systemctl("start", *names)
 
 
 def reload_proxy() -> None:
     """Let nginx read its certificate again, if it runs."""
-    _systemctl("try-reload-or-restart", "nginx.service")
-
-
-def _systemctl(*words: str, timeout: float | None = None) -> str:
-    done = subprocess.run(
-        ["systemctl", *words], capture_output=True, text=True, timeout=timeout, check=False
-    )
-    if done.returncode:
-        raise EnvError(
-            f"systemctl {' '.join(words)} failed",
-            detail=done.stderr.strip(),
-            fix="`systemctl --failed` and `journalctl -p err -n 50` tell more",
-        )
-    return done.stdout
+    systemctl("try-reload-or-restart", "nginx.service")

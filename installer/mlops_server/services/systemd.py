@@ -4,6 +4,7 @@ import subprocess
 from typing import Protocol
 
 from mlops_server.errors import EnvError
+from mlops_server.systemctl import checked
 
 WAIT = 330  # seconds: more than TimeoutStopSec of the unit
 
@@ -73,13 +74,7 @@ def _units(instance: str) -> tuple[str, str]:
 
 
 def _systemctl(*words: str) -> None:
-    done = _run("systemctl", *words)
-    if done.returncode:
-        raise EnvError(
-            f"systemctl {' '.join(words)} failed",
-            detail=done.stderr.strip(),
-            fix="`systemctl --failed` and `journalctl -p err -n 50` tell more",
-        )
+    checked(_run("systemctl", *words), words)
 
 
 def _run(*words: str, wait: float | None = WAIT) -> "subprocess.CompletedProcess[str]":

@@ -4,6 +4,7 @@ Every step may be broken off anywhere, and repeated.
 """
 
 from mlops_server import database
+from mlops_server.systemctl import systemctl
 from mlops_server.upgrade import files, services, tasks
 from mlops_server.upgrade.state import Say, State, Store
 from mlops_server.upgrade.steps import BEFORE, FAILED, committed
@@ -55,7 +56,7 @@ def undo(store: Store, state: State, say: Say, *, boot: bool) -> None:
         changed = files.restore(store.layout, store.folder / state.files, later=later)
         say(f"{len(changed)} files are as they were saved")
         # At boot systemd has read the units already, and starts Airflow from what it read.
-        services.systemctl("daemon-reload")
+        systemctl("daemon-reload")
     state.phase = "starting"
     store.save(state)
     if not boot and any(name.startswith(NGINX) for name in changed):

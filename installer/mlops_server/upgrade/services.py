@@ -1,6 +1,5 @@
 """The units of Airflow: which run, stop them in order, start them, and wait for an answer."""
 
-import subprocess
 import time
 import urllib.error
 import urllib.request
@@ -9,6 +8,7 @@ from pathlib import Path
 
 from mlops_server import database, sql
 from mlops_server.errors import EnvError
+from mlops_server.systemctl import systemctl
 from mlops_server.upgrade.state import Say
 
 ORDER = ("watchdog", "scheduler", "triggerer", "dag-processor", "api-server")
@@ -124,15 +124,3 @@ def wait(units: list[str], last: int, timeout: float) -> str:
 def start_guard() -> None:
     """Start the guard, or let the one that runs go on."""
     systemctl("start", GUARD)
-
-
-def systemctl(*words: str) -> str:
-    """Run systemctl; what it printed. Raises `EnvError`."""
-    done = subprocess.run(["systemctl", *words], capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise EnvError(
-            f"systemctl {' '.join(words)} failed",
-            detail=done.stderr.strip(),
-            fix="`systemctl --failed` and `journalctl -p err -n 50` tell more",
-        )
-    return done.stdout

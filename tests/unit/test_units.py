@@ -1,0 +1,81 @@
+"""Questions that are asked together: what each of them gets of the answer to all."""
+
+import os
+import subprocess
+
+import postgres
+import pytest
+from mlops_install import sql
+from mlops_install.answer import ABSENT, Answer
+from mlops_install.resources.systemd import Services, UnitState
+from mlops_install.units import Units, units
+
+SHOWN = """\
+inputs airflow-scheduler@1.service 0123
+inputs nginx.service
+wanted airflow-scheduler@3.service
+Id=airflow-scheduler@1.service
+ActiveState=active
+UnitFileState=enabled
+
+Id=airflow-scheduler@2.service
+ActiveState=failed
+
+Id=airflow-scheduler@4.service
+ActiveState=inactive
+
+Id=nginx.service
+ActiveState=active
+"""
+
+
+def test_a_pattern_owns_what_runs_failed_or_would_start_at_boot():
+    wanted = {"airflow-scheduler@1.service": "0123"}
+    services = Services("x", wanted, "airflow-scheduler@*")
+    found = services.parse(SHOWN)
+    assert found.units == {
+        "airflow-scheduler@1.service": UnitState(True, True, "0123"),
+        "airflow-scheduler@2.service": UnitState(False, False),
+        "airflow-scheduler@3.service": UnitState(False, True),
+    }
+    stop = next(step.line() for step in services.change(found) if "--now" in step.line())
+    assert stop.split()[-2:] == ["airflow-scheduler@2.service", "airflow-scheduler@3.service"]
+
+
+def test_an_empty_stamp_is_no_digest():
+    assert units(SHOWN)["nginx.service"].inputs == ""
+
+
+def test_the_script_about_units_is_one_call_of_systemctl():
+    text = Units(("a.service", "b.timer"), "a@*").shell()
+    assert text.count("systemctl") == 1
+    subprocess.run(["bash", "-n"], input=text, text=True, check=True)
+
+
+def test_rows_go_to_their_question_and_an_error_to_all():
+    asked = [sql.query("select 1"), sql.query("select 2"), sql.query("select 3", database="none")]
+    reply = Answer('-- 0\n{"a": 1}\n{"a": 2}\n-- 1')
+    assert list(sql.answers(asked, reply)) == [
+        Answer('{"a": 1}\n{"a": 2}'), Answer("", ABSENT), Answer("", ABSENT),
+    ]  # fmt: skip
+    failed = Answer('-- 0\n{"a": 1}', 1, "ERROR: no")
+    assert {one.code for one in sql.answers(asked, failed)} == {1}
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    with postgres.cluster() as made:
+        yield made
+
+
+@postgres.NEEDED
+@pytest.mark.parametrize(
+    ("asked", "code"),
+    [("select 1 as a", 0), ("select 1 as a where false", ABSENT), ("select nothing", 1)],
+)
+def test_an_error_of_sql_is_not_taken_for_absence(cluster, asked, code):
+    """psql's own code for an error in a script is the one that stands for absence."""
+    script = sql.query(asked).shell()
+    script = script.replace(sql.SOCKET, f"{os.environ['PGHOST']}/.s.PGSQL.5432")
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == code, done.stderr
