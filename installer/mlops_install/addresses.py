@@ -8,6 +8,10 @@ from mlops_install import names
 
 ODD = re.compile(r"[^A-Za-z0-9._~:/?\[\]@!$&'()*+,;=%-]")
 """What stands in no address as it is (RFC 3986); a fragment is never sent."""
+TOKEN = re.compile(r"https?://[^\s?#]*\?[^\s]*(?:token|key|secret|sig|password)[^=&]*=", re.I)
+"""A token in the query of an address."""
+WITH_LOGIN = "a login is part of the address, which is shown and logged"
+WITH_TOKEN = "a token is part of the address, which is shown and logged"  # noqa: S105 - a message
 SUCH = "an address is such as https://mirror.example.org/debian"
 
 
@@ -25,7 +29,9 @@ def problem(url: str) -> str:
     if port == 0 or parts.netloc.endswith(":"):
         return "its port is not valid; ports are from 1 to 65535"
     if "@" in parts.netloc:
-        return "a login is part of the address, which is shown and logged"
+        return WITH_LOGIN
+    if TOKEN.search(url):
+        return WITH_TOKEN
     if not host:
         return f"it names no host; {SUCH}"
     why = names.problem(host)

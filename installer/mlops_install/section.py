@@ -112,8 +112,6 @@ SHOWN = 80
 """Characters of a wrong value."""
 LOGIN = re.compile(r"(?<=://)[^/?#\s]*@")
 """Whatever stands before the host in an address: a user, a password, or a token alone."""
-TOKEN = re.compile(r"https?://[^\s?#]*\?[^\s]*(?:token|key|secret|sig|password)[^=&]*=", re.I)
-"""A token in the query of an address."""
 SECRET = re.compile(r"password|passphrase|secret|token", re.IGNORECASE)
 """In the name of a setting whose value no message may show."""
 
@@ -122,9 +120,9 @@ def without_login(url: str) -> str:
     """An address that may be shown and logged. Raises `ValueError`; the text has no part of it."""
     found = LOGIN.search(url)
     if found and (url.startswith("http") or ":" in found[0]):
-        raise ValueError("a login is part of the address, which is shown and logged")
-    if TOKEN.search(url):
-        raise ValueError("a token is part of the address, which is shown and logged")
+        raise ValueError(addresses.WITH_LOGIN)
+    if addresses.TOKEN.search(url):
+        raise ValueError(addresses.WITH_TOKEN)
     return url
 
 
@@ -142,7 +140,7 @@ def shown(keys: list[str], value: object) -> str:
     text = repr(value) if isinstance(value, str) else str(value)
     if ":" in text and any(USER.search(key) for key in keys):
         return ""  # a password may be behind it
-    if any(found.search(text) for found in (LOGIN, TOKEN, KEY)):
+    if any(found.search(text) for found in (LOGIN, addresses.TOKEN, KEY)):
         return ""
     return text if len(text) <= SHOWN else f"{text[:SHOWN]}…"
 

@@ -197,46 +197,46 @@ def _connection(
 
 
 def _explain(error: Exception, target: str, connection: Any) -> HostError:
-    where = f"{connection.host}:{connection.port}"
+    server = f"{connection.host}:{connection.port}"
     if isinstance(error, UnknownHostKey | RevokedHostKey | OnlyAuthority):
-        return _not_known(error, where)
+        return _not_known(error, server)
     if isinstance(error, IncompatiblePeer):
-        return _incompatible(error, where)
+        return _incompatible(error, server)
     if isinstance(error, BadHostKeyException):
         return HostError(
-            f"the host key of {where} has CHANGED (now {error.key.get_name()} "
+            f"the host key of {server} has CHANGED (now {error.key.get_name()} "
             f"{error.key.fingerprint})",
             fix="if the server was really made anew, remove its old key with "
             f"`ssh-keygen -R {_known_name(connection)}`; if not, somebody may be in between",
         )
     if isinstance(error, sshkeys.TooManyKeys):
         return HostError(
-            f"{where} refused to let {connection.user} in: {error}",
+            f"{server} refused to let {connection.user} in: {error}",
             fix="name the right key by IdentityFile in the ssh config, with IdentitiesOnly yes",
         )
     if isinstance(error, AuthenticationException):
         return HostError(
-            f"{where} refused to let {connection.user} in: {error}",
+            f"{server} refused to let {connection.user} in: {error}",
             fix=f"try `ssh {target}`; set the user, or the key by IdentityFile in the ssh config "
             "or in the agent",
         )
-    return _unreachable(error, target, connection, where)
+    return _unreachable(error, target, connection, server)
 
 
-def _not_known(error: UnknownHostKey | RevokedHostKey | OnlyAuthority, where: str) -> HostError:
+def _not_known(error: UnknownHostKey | RevokedHostKey | OnlyAuthority, server: str) -> HostError:
     if isinstance(error, UnknownHostKey):
         return HostError(
-            f"the host key of {where} is not known ({error})",
+            f"the host key of {server} is not known ({error})",
             fix="compare the fingerprint with the server's, then run again with "
             "--accept-new-host-key",
         )
     if isinstance(error, RevokedHostKey):
         return HostError(
-            f"the host key of {where} is revoked by {error}",
+            f"the host key of {server} is revoked by {error}",
             fix="do not go on; ask who wrote the line, and for the server's new key",
         )
     return HostError(
-        f"the host key of {where} is not known ({error.fingerprint}): {error} trusts an"
+        f"the host key of {server} is not known ({error.fingerprint}): {error} trusts an"
         " authority for it (@cert-authority), and host certificates are not honoured here",
         detail=f"the line of the key itself would be\n{error.line}",
         fix="compare the fingerprint with the server's, then write that line into known_hosts,"
@@ -244,24 +244,24 @@ def _not_known(error: UnknownHostKey | RevokedHostKey | OnlyAuthority, where: st
     )
 
 
-def _unreachable(error: Exception, target: str, connection: Any, where: str) -> HostError:
+def _unreachable(error: Exception, target: str, connection: Any, server: str) -> HostError:
     if isinstance(error, ChannelException) and isinstance(connection.gateway, Connection):
         return HostError(
-            f"the jump host {connection.gateway.host} does not lead on to {where}: {error.text}",
+            f"the jump host {connection.gateway.host} does not lead on to {server}: {error.text}",
             fix="set AllowTcpForwarding yes in its sshd_config and reload sshd; `Connect failed` is"
             " about the way from there: name, port, firewall",
         )
     if "protocol banner" in str(error):
         return HostError(
-            f"cannot reach {where}: it closes the connection, or says nothing, where SSH should"
+            f"cannot reach {server}: it closes the connection, or says nothing, where SSH should"
             " begin",
             fix=f"try `ssh {target}`; wait some minutes where it refuses who comes too often"
             " (fail2ban, MaxStartups, PerSourcePenalties); or it is the port of another program",
         )
-    return HostError(f"cannot reach {where}: {_reason(error)}", fix=f"try `ssh {target}`")
+    return HostError(f"cannot reach {server}: {_reason(error)}", fix=f"try `ssh {target}`")
 
 
-def _incompatible(error: IncompatiblePeer, where: str) -> HostError:
+def _incompatible(error: IncompatiblePeer, server: str) -> HostError:
     kinds = {"kex": ("_preferred_kex", "KexAlgorithms"), "ciphers": ("_preferred_ciphers",
              "Ciphers"), "macs": ("_preferred_macs", "MACs"),
              "host key": ("_preferred_keys", "HostKeyAlgorithms")}  # fmt: skip
@@ -269,12 +269,12 @@ def _incompatible(error: IncompatiblePeer, where: str) -> HostError:
         if word in str(error):
             have = ", ".join(getattr(Transport, ours))
             return HostError(
-                f"{where} offers none of the {setting} that this program has: {have}",
+                f"{server} offers none of the {setting} that this program has: {have}",
                 fix=f"add one of them to {setting} in the server's sshd_config, such as"
                 f" `{setting} +{getattr(Transport, ours)[0]}`, and reload sshd",
             )
     return HostError(
-        f"cannot agree with {where} on how to talk: {error}",
+        f"cannot agree with {server} on how to talk: {error}",
         fix="update OpenSSH on the server, or paramiko on this machine",
     )
 

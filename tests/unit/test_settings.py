@@ -27,7 +27,7 @@ TEXT = ("5", '""', r'"a\u0007b"')
 URL = ('"mirror.example.org"', '"ftp://mirror.example.org"', '"https://me:hush@h/x"', '"https://"',
        '"https://h:0/"', '"https://h:99999/"', '"https://a..b/"', '"https://[::1/"',
        '"https://h/a b"', "'https://h/\"x'",
-       '"https://h/#x"', '"https://ä.example.org/"', *TEXT)  # fmt: skip
+       '"https://h/#x"', '"https://h/x?token=hush"', '"https://ä.example.org/"', *TEXT)  # fmt: skip
 USER = ('"me:hush"', f'"{"u" * 256}"', '" me"', *TEXT)
 REFERENCE = ('"hush"', "{}", '{ env = "A", file = "b" }', '{ env = "NOT_THERE" }',
              '{ file = "none" }', '{ env = "EMPTY" }', '{ file = "empty" }',
