@@ -19,7 +19,6 @@ from pydantic import (
 )
 
 from mlops_install import names, reading
-from mlops_install.errors import ConfigError
 from mlops_install.secretref import optional, secret
 from mlops_install.section import Port, SecretRef, Section, Wrong, beside, written
 
@@ -216,13 +215,7 @@ def _trust(name: str, one: Connection) -> str:
     from mlops_install import certificate  # its library is read only where it is needed
 
     keys = ("connections", name, "trust")
-    text = reading.text(str(one.trust), keys=keys)
-    if "-----BEGIN CERTIFICATE-----" not in text:
-        raise ConfigError(
-            f"{one.trust} is not a PEM file",
-            fix="set it to the authority's certificate in PEM form",
-            keys=keys,
-        )
+    text = reading.pem(str(one.trust), *keys)
     certificate.read(text, *keys)
     return text
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from pydantic import SecretStr
 
 from mlops_install import connections, githosts, reading, release, variables
-from mlops_install.errors import ConfigError, dotted
+from mlops_install.errors import ConfigError
 from mlops_install.resources.tree import Files
 from mlops_install.secretref import optional
 from mlops_install.settings import Config
@@ -89,14 +89,7 @@ def _judge(bundle: str | None, chain: str | None, key: str | None, name: str | N
 
 
 def _pem(path: str | None, *keys: str) -> str | None:
-    if path is None:
-        return None
-    text = reading.text(path, keys=keys)
-    if "-----BEGIN " not in text:
-        raise ConfigError(
-            f"{path} is not a PEM file", fix=f"set {dotted(keys)} to a file in PEM form", keys=keys
-        )
-    return text
+    return None if path is None else reading.pem(path, *keys)
 
 
 def project(config: Config) -> Project | None:

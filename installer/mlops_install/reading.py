@@ -43,6 +43,16 @@ def text(path: Path | str, what: str = "", keys: Sequence[str] = (), helps: str 
         raise ConfigError(why, fix=helps or "save it as UTF-8", keys=keys) from error
 
 
+def pem(path: Path | str, *keys: str) -> str:
+    """The text of a file in PEM form that a setting names. Raises `ConfigError`."""
+    found = text(path, keys=keys)
+    if "-----BEGIN " not in found:
+        raise ConfigError(
+            f"{path} is not a PEM file", fix=f"set {dotted(keys)} to a file in PEM form", keys=keys
+        )
+    return found
+
+
 def _refused(what: str, keys: Sequence[str], why: str, helps: str = "") -> ConfigError:
     setting = f"the path in {dotted(keys)}" if keys else what or "the path"
     return ConfigError(why, fix=helps or f"correct {setting}, or the rights of the file", keys=keys)

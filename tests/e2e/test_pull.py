@@ -179,7 +179,7 @@ def puller(
     box.down(server.name)
 
 
-def pull(server: Server, timeout: float = 600) -> tuple[str, dict[str, str]]:
+def pull(server: Server, timeout: float = 180) -> tuple[str, dict[str, str]]:
     """Run the DAG: how it ended, and the state of each task."""
     body = {"logical_date": None, "conf": {}}
     name = server.api("POST", "/api/v2/dags/mlops_pull/dagRuns", body)["dag_run_id"]

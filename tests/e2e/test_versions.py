@@ -16,7 +16,12 @@ from server import CONFIG, Server, make
 pytestmark = [pytest.mark.box, pytest.mark.slow]
 
 CHOSEN = os.environ.get("AIRFLOW_VERSIONS", "3.1.8").split()
-SERVICES = ("airflow-dag-processor", "airflow-triggerer", "airflow-scheduler@1")
+OURS = "python -P -m mlops_airflow.airflow"
+SERVICES = {
+    "airflow-dag-processor": f"{OURS} dag-processor",
+    "airflow-triggerer": "airflow triggerer",
+    "airflow-scheduler@1": f"{OURS} scheduler",
+}
 HEAD_OF_2_11 = "5f2621c13b39"
 UNKNOWN_OPTIONS = """\
 from configparser import RawConfigParser
@@ -72,9 +77,9 @@ def test_a_second_plan_is_empty(old: Server) -> None:
 def test_the_services_run_from_the_real_path_of_their_generation(old: Server) -> None:
     generation = old.ssh("readlink -e /opt/mlops/airflow/current")
     assert generation.startswith("/opt/mlops/airflow/")
-    for unit in SERVICES:
+    for unit, program in SERVICES.items():
         start = old.ssh(f"systemctl show -p ExecStart --value {unit}")
-        assert f"{generation}/bin/" in start
+        assert f"{generation}/bin/{program}" in start
     code = "import mlops_server, sys; print(mlops_server.__file__, sys.prefix)"
     module, prefix = old.ssh(f'{generation}/bin/python -c "{code}"').split()
     assert prefix == generation
