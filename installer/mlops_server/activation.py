@@ -1,9 +1,10 @@
 """Activation without conda: a bash script, for environments whose packages need it."""
 
-import json
 import re
 import shlex
 from pathlib import Path
+
+from mlops_server import jsontext
 
 SCRIPT = ".mlops/activate.sh"
 
@@ -34,10 +35,10 @@ def _variables(prefix: Path) -> dict[str, str]:
     """The packages' variables, then the environment's own, as conda puts them."""
     found: dict[str, str] = {}
     for path in sorted((prefix / "etc/conda/env_vars.d").glob("*.json")):
-        found |= json.loads(path.read_bytes())
+        found |= jsontext.loads(path.read_bytes())
     state = prefix / "conda-meta/state"
     if state.is_file():
-        found |= json.loads(state.read_bytes()).get("env_vars", {})
+        found |= jsontext.loads(state.read_bytes()).get("env_vars", {})
     asked = prefix / ".mlops/environment.yml"
     if asked.is_file():
         from mlops_server.models import variables  # needs YAML, which a service's start has not

@@ -1,14 +1,13 @@
 """Whether environments are as they were built."""
 
 import hashlib
-import json
 import os
 from base64 import urlsafe_b64decode
 from collections.abc import Iterator
 from csv import reader
 from pathlib import Path
 
-from mlops_server import listing
+from mlops_server import jsontext, listing
 from mlops_server.condapart import Say
 from mlops_server.layout import Layout
 from mlops_server.store import Model, find, models
@@ -64,7 +63,7 @@ def _wrong(prefix: Path) -> Iterator[str]:
 
 def _conda(prefix: Path) -> Iterator[tuple[str, str]]:
     for meta in (prefix / "conda-meta").glob("*.json"):
-        record = json.loads(meta.read_bytes())
+        record = jsontext.loads(meta.read_bytes())
         for entry in (record.get("paths_data") or {}).get("paths", ()):
             sha256 = entry.get("sha256_in_prefix") or entry.get("sha256")
             if sha256:

@@ -1,8 +1,8 @@
 """The installer's journal, as far as the server's own programs need it: which paths are ours."""
 
-import json
 from dataclasses import dataclass
 
+from mlops_server import jsontext
 from mlops_server.errors import EnvError
 from mlops_server.layout import Layout
 
@@ -43,7 +43,7 @@ def read(layout: Layout) -> Ours:
     made: dict[str, set[str]] = {}
     for line in text.splitlines():
         try:
-            entry = json.loads(line)
+            entry = jsontext.loads(line)
             made.setdefault(entry["kind"], set()).add(entry["name"])
         except (ValueError, TypeError, KeyError):
             continue

@@ -1,10 +1,9 @@
 """What there is: `mlops env list` and `mlops env show`."""
 
-import json
 from pathlib import Path
 from typing import Any
 
-from mlops_server import lockfile
+from mlops_server import jsontext, lockfile
 from mlops_server.check import differences
 from mlops_server.condapart import size
 from mlops_server.inuse import READY
@@ -37,7 +36,7 @@ def _facts(model: Model, lock: str) -> dict[str, Any]:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        found: dict[str, Any] = json.loads(path.read_bytes())
+        found: dict[str, Any] = jsontext.loads(path.read_bytes())
     except (FileNotFoundError, ValueError):
         return {}
     return found
@@ -81,7 +80,7 @@ def page(found: dict[str, Any]) -> list[str]:
 
 def packages(prefix: Path) -> list[dict[str, str]]:
     """What is installed, by name: conda's and pip's."""
-    metas = (json.loads(p.read_bytes()) for p in (prefix / "conda-meta").glob("*.json"))
+    metas = (jsontext.loads(p.read_bytes()) for p in (prefix / "conda-meta").glob("*.json"))
     conda = [
         {"name": m["name"], "version": m["version"], "build": m["build"], "from": "conda"}
         for m in metas

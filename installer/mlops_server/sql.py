@@ -4,11 +4,11 @@ Statements go over stdin, so nothing of them is too long for a command line or s
 program reads comes as JSON, one value in a line: no name or text in a row can pass for another one.
 """
 
-import json
 import os
 import subprocess
 from typing import Any
 
+from mlops_server import jsontext
 from mlops_server.errors import EnvError
 
 PSQL = ("psql", "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1")
@@ -45,7 +45,7 @@ def rows(
 ) -> list[dict[str, Any]]:
     """The rows of a query by the names of their columns. Raises `EnvError`."""
     said = run(f"select row_to_json(q) from (\n{query}\n) q", database, user=user, timeout=timeout)
-    return [json.loads(line) for line in _lines(said)]
+    return [jsontext.loads(line) for line in _lines(said)]
 
 
 def values(text: str) -> list[Any]:
@@ -54,7 +54,7 @@ def values(text: str) -> list[Any]:
     for line in _lines(text):
         if line.startswith("["):
             try:
-                found.append(json.loads(line))
+                found.append(jsontext.loads(line))
             except ValueError as error:
                 raise EnvError(f"psql printed {line[:80]!r}", fix=LOG) from error
     return found

@@ -6,6 +6,7 @@ own errors, or those that the reader's docstring names, may come out.
 
 import io
 import json
+import re
 import tarfile
 from contextlib import suppress
 from pathlib import Path
@@ -17,7 +18,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from mlops_install import sql as asked
 from mlops_install.errors import MlopsError
-from mlops_server import journal, lockfile, sql
+from mlops_server import journal, jsontext, lockfile, sql
 from mlops_server.backup import parts
 from mlops_server.errors import EnvError
 from mlops_server.layout import Layout, parse_options
@@ -159,9 +160,26 @@ def test_what_the_import_of_dags_tells(data):
 
 @fuzzed
 @given(spoiled(json.dumps({"service": "a", "number": 1}).encode()))
+@example(DEEP)
 def test_records_of_services(tmp_path, data):
     found = records.Records(Layout(Path(tmp_path)))
     found.folder.mkdir(parents=True, exist_ok=True)
     found.path("a.1").write_bytes(data)
     with pytest.raises(EnvError):
         found.read("a.1")
+
+
+@pytest.mark.parametrize("text", [DEEP, DEEP.decode(), b"{", b"\xff"])
+def test_json_that_is_damaged(text):
+    with pytest.raises(ValueError):  # noqa: PT011 - the class is all that its readers rely on
+        jsontext.loads(text)
+
+
+def test_json_is_read_at_one_place():
+    """Readers of the standard library would let a `RecursionError` through."""
+    own = {"jsontext.py"}  # and those that other interpreters run, which have no mlops_server
+    elsewhere = {"smoke.py", "gate_dags.py", "compiling.py", "serve.py", "values.py"}
+    sources = Path(jsontext.__file__).parent.rglob("*.py")
+    assert {
+        path.name for path in sources if re.search(r"\bjson\.load", path.read_text())
+    } <= own | elsewhere

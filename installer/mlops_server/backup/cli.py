@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from mlops_server import jsontext
 from mlops_server.errors import EnvError
 from mlops_server.layout import Layout
 
@@ -70,7 +71,7 @@ def _note(options: argparse.Namespace, layout: Layout, user: str | None) -> None
 def _tell(path: Path) -> None:
     from mlops_server.backup import folder
 
-    note = json.loads(folder.note_path(path).read_bytes())
+    note = jsontext.loads(folder.note_path(path).read_bytes())
     print(json.dumps({"name": path.name, "size": note["size"], "sha256": note["sha256"]}))
 
 

@@ -16,6 +16,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from mlops_server import jsontext
 from mlops_server.disk import sync, write
 from mlops_server.errors import EnvError
 from mlops_server.layout import Layout
@@ -83,7 +84,7 @@ def _read(path: Path, match: re.Match[str]) -> Archive:
     made = datetime.strptime(match[1], TIME).replace(tzinfo=UTC)
     size = path.stat().st_size
     try:
-        note = json.loads(note_path(path).read_bytes())
+        note = jsontext.loads(note_path(path).read_bytes())
     except (OSError, ValueError):
         note = {}
     note = note if isinstance(note, dict) else {}
@@ -148,7 +149,7 @@ def learn(path: Path, about: dict[str, Any]) -> None:
     """Add what was found in an archive to its note, where the note does not have it yet."""
     place = note_path(path)
     try:
-        note = json.loads(place.read_bytes())
+        note = jsontext.loads(place.read_bytes())
     except (OSError, ValueError):
         return
     if isinstance(note, dict) and not about.keys() <= note.keys():

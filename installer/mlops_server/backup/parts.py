@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
 
-from mlops_server import database, rights
+from mlops_server import database, jsontext, rights
 from mlops_server.backup import folder
 from mlops_server.backup.config import Config
 from mlops_server.errors import EnvError
@@ -178,7 +178,7 @@ def compare(dump: Path, scratch: str, what: str, wanted: database.Fingerprint) -
 
 def write(work: Path, out: IO[bytes]) -> None:
     """The parts as one tar, the manifest first."""
-    names = [MANIFEST, *json.loads((work / MANIFEST).read_bytes())["parts"]]
+    names = [MANIFEST, *jsontext.loads((work / MANIFEST).read_bytes())["parts"]]
     with tarfile.open(fileobj=out, mode="w|") as tar:
         for name in names:
             info = tarfile.TarInfo(name)
@@ -229,8 +229,8 @@ def _members(tar: tarfile.TarFile) -> Iterator[tuple[str, IO[bytes]]]:
 
 def _manifest(name: str, text: bytes) -> Manifest:
     try:
-        found = json.loads(text) if name == MANIFEST else {}
-    except (ValueError, RecursionError):
+        found = jsontext.loads(text) if name == MANIFEST else {}
+    except ValueError:
         found = {}
     if not isinstance(found, dict) or not isinstance(found.get("parts"), dict):
         raise EnvError(

@@ -3,13 +3,13 @@
 Needs the network; what cannot be built or deployed is said, and nothing else fails.
 """
 
-import json
 import os
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from mlops_server import jsontext
 from mlops_server.backup import folder, restore
 from mlops_server.errors import EnvError
 from mlops_server.layout import Layout
@@ -79,5 +79,5 @@ def in_service(records: Path) -> dict[str, dict[str, Any]]:
     for link in sorted(records.glob("*.sock")) if records.is_dir() else ():
         path = records / f"{Path(os.readlink(link)).stem}.json"
         if path.is_file():
-            found[link.stem] = json.loads(path.read_bytes())
+            found[link.stem] = jsontext.loads(path.read_bytes())
     return found

@@ -19,7 +19,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from mlops_server import database, disk, rights
+from mlops_server import database, disk, jsontext, rights
 from mlops_server.backup import archive, data, folder, parts, putback, seal, units
 from mlops_server.backup.rehearsal import rehearse
 from mlops_server.errors import EnvError
@@ -99,7 +99,7 @@ def restore(layout: Layout, say: Say, *, save: bool = True, drain: int = DRAIN) 
 
 def _unpacked(stage: Path) -> parts.Manifest:
     try:
-        found: parts.Manifest = json.loads((stage / parts.MANIFEST).read_bytes())
+        found: parts.Manifest = jsontext.loads((stage / parts.MANIFEST).read_bytes())
     except FileNotFoundError:
         raise EnvError("nothing is unpacked", fix="`mlops backup unpack NAME` first") from None
     except ValueError:
@@ -158,7 +158,7 @@ def resume(layout: Layout, say: Say) -> bool:
     if not order.exists():
         return False
     manifest = _unpacked(stage)
-    found: dict[str, Any] = json.loads(order.read_bytes())
+    found: dict[str, Any] = jsontext.loads(order.read_bytes())
     if units.running():  # the machine started anew meanwhile
         units.stop(DRAIN, say)
     try:

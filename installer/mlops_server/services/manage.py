@@ -1,7 +1,6 @@
 """Deploy, restart and remove services. The new instance answers before the old one stops."""
 
 import http.client
-import json
 import socket
 from collections.abc import Callable
 from dataclasses import replace
@@ -9,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from mlops_server import jsontext
 from mlops_server.errors import EnvError
 from mlops_server.layout import MODEL_NAME, Layout, lock_hash, read_options
 from mlops_server.services import folder as folders
@@ -96,7 +96,7 @@ def ask(records: Records, instance: str, token: str = "") -> dict[str, Any]:
         connection.sock.connect(str(records.socket(instance)))
         connection.request("GET", "/health", headers={"Authorization": f"Bearer {token}"})
         reply = connection.getresponse()
-        found: dict[str, Any] = json.loads(reply.read(MOST))
+        found: dict[str, Any] = jsontext.loads(reply.read(MOST))
     except (OSError, http.client.HTTPException, ValueError) as error:
         raise EnvError(
             f"{instance} does not answer: {error}",

@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from mlops_server import jsontext
 from mlops_server.disk import point, write
 from mlops_server.errors import EnvError
 from mlops_server.layout import START, Layout
@@ -79,7 +80,7 @@ class Records:
                 fix="`mlops service list` shows them",
             )
         try:
-            return Record(**json.loads(self.path(instance).read_bytes()))
+            return Record(**jsontext.loads(self.path(instance).read_bytes()))
         except FileNotFoundError:
             raise EnvError(
                 f"{instance} is not deployed", fix="`mlops service list` shows them"

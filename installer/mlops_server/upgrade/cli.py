@@ -6,6 +6,7 @@ import sys
 from dataclasses import asdict
 from typing import Any
 
+from mlops_server import jsontext
 from mlops_server.layout import Layout
 from mlops_server.upgrade import drain, generations, guard, rollback, steps
 from mlops_server.upgrade.state import Log, Store
@@ -52,7 +53,7 @@ def _say(text: str) -> None:
 def _status(options: argparse.Namespace, layout: Layout, user: str | None) -> None:
     store = Store(layout)
     state = store.load()
-    last = json.loads(store.last.read_text()) if store.last.exists() else None
+    last = jsontext.loads(store.last.read_text()) if store.last.exists() else None
     if options.json:
         _say(json.dumps({"open": state and asdict(state), "last": last}, indent=1))
         return

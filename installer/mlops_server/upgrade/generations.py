@@ -1,13 +1,12 @@
 """Old generations of Airflow's environment: what nothing can need any more goes."""
 
-import json
 import shutil
 import tarfile
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from mlops_server import inuse
+from mlops_server import inuse, jsontext
 from mlops_server.layout import Layout
 from mlops_server.upgrade.state import Say, Store
 
@@ -44,4 +43,4 @@ def _saved(store: Store) -> Iterator[str]:
         with suppress(FileNotFoundError, KeyError), tarfile.open(archive) as tar:
             yield Path(tar.getmember(CURRENT).linkname).name
     with suppress(FileNotFoundError, KeyError):
-        yield json.loads((store.previous / "about.json").read_text())["generation"]
+        yield jsontext.loads((store.previous / "about.json").read_text())["generation"]

@@ -1,12 +1,11 @@
 """Back to what was saved before the last upgrade that went well."""
 
-import json
 import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from mlops_server import database, rights
+from mlops_server import database, jsontext, rights
 from mlops_server.errors import EnvError
 from mlops_server.layout import Layout
 from mlops_server.upgrade import drain, files, steps, tasks
@@ -37,7 +36,7 @@ def _about(layout: Layout) -> dict[str, Any]:
             "there is no upgrade to go back from",
             fix="`mlops-install restore ARCHIVE` takes a backup",
         )
-    about: dict[str, Any] = json.loads(path.read_text())
+    about: dict[str, Any] = jsontext.loads(path.read_text())
     now = drain.version(layout)
     if now != about["new"]:
         raise EnvError(

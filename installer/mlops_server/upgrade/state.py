@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from mlops_server import disk
+from mlops_server import disk, jsontext
 from mlops_server.errors import EnvError
 from mlops_server.layout import Layout
 
@@ -77,7 +77,7 @@ class Store:
     def load(self) -> State | None:
         """The open upgrade, or None. Raises `EnvError` when it cannot be read."""
         try:
-            return State(**json.loads(self.path.read_bytes()))
+            return State(**jsontext.loads(self.path.read_bytes()))
         except FileNotFoundError:
             return None
         except (ValueError, TypeError) as error:

@@ -1,12 +1,11 @@
 """From a drained Airflow to a saved and stopped one, and the end of an upgrade that went well."""
 
-import json
 import os
 import time
 from contextlib import suppress
 from dataclasses import asdict
 
-from mlops_server import database, rights
+from mlops_server import database, jsontext, rights
 from mlops_server.errors import EnvError
 from mlops_server.layout import Layout
 from mlops_server.upgrade import drain, files, generations, services, tasks
@@ -107,7 +106,7 @@ def committed(store: Store, state: State, say: Say) -> None:
             (store.folder / name).replace(store.previous / name)
     saved = store.folder / "saved.json"
     if saved.exists():
-        about = json.loads(saved.read_text()) | asdict(state) | {"schema": True}
+        about = jsontext.loads(saved.read_text()) | asdict(state) | {"schema": True}
         write(store.previous / "about.json", about)
         saved.unlink()
     database.drop(BEFORE)

@@ -5,7 +5,6 @@ output as it comes, then a last line `exit N`. Only the words below are served; 
 process, as root, for each connection: `mlops door`, with the connection as stdin.
 """
 
-import json
 import os
 import re
 import select
@@ -19,6 +18,7 @@ import time
 from contextlib import suppress
 from typing import IO
 
+from mlops_server import jsontext
 from mlops_server.layout import DIGITS, Layout
 
 SERVED = (
@@ -85,9 +85,9 @@ def read(client: socket.socket) -> list[str]:
 def parse(line: bytes) -> list[str]:
     """The words of a line, when they are served. Raises `RefusedError`."""
     try:
-        found = json.loads(line)
+        found = jsontext.loads(line)
         words = found["words"]
-    except (ValueError, TypeError, KeyError, RecursionError):
+    except (ValueError, TypeError, KeyError):
         raise RefusedError('not a request: {"words": [...]} is one') from None
     if set(found) != {"words"} or not isinstance(words, list):
         raise RefusedError('not a request: {"words": [...]} is one')

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from mlops_server import jsontext
 from mlops_server.errors import EnvError
 from mlops_server.layout import MODEL_NAME, Layout, lock_hash
 from mlops_server.workflows import gate_tests, known, sandbox
@@ -94,8 +95,8 @@ def read(output: str) -> Found:
     """The events that gate_dags wrote; a last line that was cut is left out."""
     found = Found()
     for line in io.StringIO(output):
-        with suppress(ValueError, TypeError, KeyError, RecursionError):  # cut, or not of ours
-            _take(found, json.loads(line))
+        with suppress(ValueError, TypeError, KeyError):  # cut, or not of ours
+            _take(found, jsontext.loads(line))
     found.begun |= set(found.dags)
     return found
 

@@ -1,6 +1,5 @@
 """What DAGs refer to on the server: pools and connections. By SQL, no Airflow process."""
 
-import json
 import os
 import re
 import subprocess
@@ -10,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mlops_server import sql
+from mlops_server import jsontext, sql
 from mlops_server.errors import EnvError
 from mlops_server.layout import Layout
 from mlops_server.workflows.refusals import TryAgain
@@ -58,7 +57,7 @@ def running(layout: Layout) -> set[str]:
 def _in_file(layout: Layout) -> set[str]:
     """Connections of the config."""
     path = layout.root / "etc/mlops/connections.json"
-    return set(json.loads(path.read_bytes())) if path.exists() else set()
+    return set(jsontext.loads(path.read_bytes())) if path.exists() else set()
 
 
 def _variables() -> set[str]:

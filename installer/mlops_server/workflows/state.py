@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from mlops_server import jsontext
 from mlops_server.disk import write
 from mlops_server.errors import EnvError
 from mlops_server.layout import METADATA, Layout
@@ -87,7 +88,7 @@ def current(layout: Layout) -> dict[str, str]:
 def metadata(release: Path) -> dict[str, str]:
     """What .mlops-release.json of a release says; empty when it has none."""
     try:
-        found = json.loads((release / METADATA).read_bytes())
+        found = jsontext.loads((release / METADATA).read_bytes())
     except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}
@@ -97,7 +98,7 @@ def load(layout: Layout) -> State:
     """Read the state; the link to the release in force is right where they differ."""
     path = layout.workflows_state / "state.json"
     try:
-        state = State(**json.loads(path.read_bytes()))
+        state = State(**jsontext.loads(path.read_bytes()))
     except FileNotFoundError:
         state = State()
     except (ValueError, TypeError) as error:
