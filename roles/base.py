@@ -19,6 +19,8 @@ from pydantic import SecretStr
 
 NETWORK = "/etc/mlops/secrets/network.env"
 SOURCES = "/etc/mlops/apt.list"
+TASK_USER = "mlops-task"
+"""Who tasks run as: its group reads and writes their data and logs, and nothing else."""
 APT_CONF = "/etc/apt/apt.conf.d/80mlops"
 
 RANDOM = {
@@ -61,6 +63,7 @@ def system(context: Context) -> Iterator[AnyResource]:
     yield _packages(context, FIRST, "first packages")
     yield Authorities(context.given.ca_bundle or "")
     yield SystemUser("airflow", "/var/lib/mlops/airflow")
+    yield SystemUser(TASK_USER, "/var/lib/mlops/tasks")
     for name, command in RANDOM.items():
         yield Secret(f"/etc/mlops/secrets/{name}", command)
 

@@ -11,9 +11,10 @@ from mlops_install.resources.environment import ENVS, PROGRAM, CurrentEnvironmen
 from mlops_install.resources.file import Directory, File, FirstLink, Link, LinkState
 from mlops_install.resources.pulled import Pulled
 from mlops_install.resources.secret import Secret
+from mlops_install.resources.shared import Shared
 from mlops_install.resources.systemd import Services, UnitFile
 from mlops_install.resources.tree import Tree, tree_digest
-from mlops_install.roles.base import with_login
+from mlops_install.roles.base import TASK_USER, with_login
 from mlops_install.shell import sh
 
 WORKFLOWS = "/srv/mlops/workflows"
@@ -34,7 +35,7 @@ def release(context: Context) -> Iterator[AnyResource]:
         yield Directory(path)
     for path in (RELEASES, EMPTY, f"{EMPTY}/dags"):
         yield Directory(path, whole=True)
-    yield Directory("/srv/mlops/data", 0o750, "airflow", "airflow", whole=True)
+    yield Shared("/srv/mlops/data", "airflow", TASK_USER)
     if context.given.project is not None:
         yield Tree(_path(context), context.given.project.files, "release")
 

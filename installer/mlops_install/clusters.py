@@ -8,7 +8,7 @@ from mlops_install.facts import Facts
 
 PORT = "5432"
 SOCKETS = "/run/postgresql"
-USERS = (("airflow", "airflow"), ("workflows", "airflow"))
+USERS = (("airflow", "airflow"), ("workflows", "mlops-task"))
 """The databases, each with the role that enters it."""
 
 

@@ -16,7 +16,7 @@ from mlops_server.person import Person
 
 PIPE_CLOSED = 141
 """As of a program that SIGPIPE ended."""
-USER = "airflow"
+USER = "mlops-task"
 """Who runs tasks, smoke tests and `env run`."""
 WORKFLOWS = {
     "fetch": "fetch the branch or tag; a new commit becomes a release",

@@ -226,3 +226,23 @@ class Database(Resource[DatabaseState]):
                 title=f"psql: {create}",
             )
         yield Run(sql(own, shut), title=f"psql: {own}; {shut}")
+
+
+@dataclass(frozen=True)
+class TaskDatabase(Database):
+    """The database of what tasks make. Before tasks had a user of their own, it was Airflow's."""
+
+    former: str = "airflow"
+
+    def change(self, current: DatabaseState | None) -> Iterator[Step]:
+        if current and current.owner == self.former:
+            # This gives away whole databases of the role too.
+            reassign = f'reassign owned by "{self.former}" to "{self.owner}"'
+            back = f'alter database airflow owner to "{self.former}"'
+            text = sql(f"begin; {reassign}; {back}; commit", database=self.database)
+            yield Run(text, title=f"psql: {reassign}")
+        yield from super().change(current)
+        # Tasks that began before still come as that role; what they make is the tasks' then.
+        grant = f'grant "{self.owner}" to "{self.former}"'
+        role = f'"{self.former}" in database "{self.database}" set role to "{self.owner}"'
+        yield Run(sql(grant, f"alter role {role}"), title=f"psql: {grant}")

@@ -20,7 +20,7 @@ TOO_MUCH = 64 << 20
 PROPERTIES = (
     # A user that exists for this one run: it cannot signal, trace or read what runs as airflow.
     "DynamicUser=yes",
-    "SupplementaryGroups=airflow",  # reads what tasks can read: data, airflow.cfg (no secrets)
+    "SupplementaryGroups=mlops-task",  # reads what tasks can read: data
     "PrivateNetwork=yes",
     "InaccessiblePaths=-/etc/mlops/secrets -/run/credentials",
     "InaccessiblePaths=-/etc/mlops/connections.json -/etc/mlops/variables.json",
