@@ -170,6 +170,7 @@ def _helpers() -> Iterator[AnyResource]:
     files = (
         ("/opt/mlops/bin/credential", "credential.sh", 0o755),
         ("/opt/mlops/bin/drain-scheduler", "drain-scheduler", 0o755),
+        ("/opt/mlops/bin/running-tasks", "running-tasks", 0o755),
         ("/opt/mlops/bin/end-tasks", "end-tasks", 0o755),
         ("/opt/mlops/bin/mark-scheduler-dead", "mark-scheduler-dead", 0o755),
         ("/opt/mlops/bin/watchdog", "watchdog.sh", 0o755),

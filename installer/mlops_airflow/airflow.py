@@ -1,7 +1,8 @@
 """Airflow's command line as its units start it: `python -P -m mlops_airflow.airflow scheduler`.
 
-With `tasks` it is the runner of tasks.py. It works around two faults. A module is started, not the script `airflow`, because a process that
-a task spawns first runs the main module of its parent, under the name `__mp_main__`.
+With `tasks` it is the runner of tasks.py. It works around two faults. A module is started, not the
+script `airflow`, because a process that a task spawns first runs the main module of its parent,
+under the name `__mp_main__`.
 """
 
 import sys

@@ -29,7 +29,8 @@ noted() { # UNIT: seconds since it was first found without life
 
 has_tasks() { # UNIT: whether it is a scheduler that has tasks
     case $1 in airflow-scheduler@*) ;; *) return 1 ;; esac
-    pgrep -P "$(systemctl show -p MainPID --value "airflow-tasks@${1#*@}")" >/dev/null
+    number=${1#*@}
+    /opt/mlops/bin/running-tasks "${number%.service}" >/dev/null
 }
 
 check() { # UNIT COMMAND...: the command prints how many signs of life there are
