@@ -26,7 +26,10 @@ DOORS = {  # what may be imported where, and nowhere else
     "airflow": {
         *(
             f"installer/mlops_airflow/{n}.py"
-            for n in ("airflow", "bundle", "callbacks", "decorators", "deploy", "objectstore")
+            for n in (
+                *("airflow", "bundle", "callbacks", "decorators", "deploy", "executor"),
+                *("objectstore", "tasks", "workload"),
+            )
         ),
         "installer/mlops_airflow/operators.py",
         "installer/mlops_server/workflows/gate_dags.py",
