@@ -32,7 +32,7 @@ def attack() -> None:
 
 
 @dag(schedule=None, is_paused_upon_creation=False, max_active_runs=16)
-def e2e_attack() -> None:
+def walls_attack() -> None:
     attack()
 
 
@@ -69,7 +69,7 @@ def added(numbers: list[int], squares: list[list[int]]) -> None:
 
 
 @dag(schedule=None, is_paused_upon_creation=False)
-def e2e_kinds() -> None:
+def walls_kinds() -> None:
     folder = BashOperator(task_id="folder", bash_command=f"mkdir {FOLDER}; id -un > {FOLDER}/user")
     later = "{{ (dag_run.run_after + macros.timedelta(seconds=3)).isoformat() }}"
     waits = DateTimeSensorAsync(task_id="waits", target_time=later)
@@ -78,10 +78,10 @@ def e2e_kinds() -> None:
     added(large(), squares)
 
 
-e2e_attack()
-e2e_kinds()
+walls_attack()
+walls_kinds()
 '''
-DAG_IDS = ("e2e_attack", "e2e_kinds")
+DAG_IDS = ("walls_attack", "walls_kinds")
 
 # Each is worth trying: it went through, or could have, when tasks ran as Airflow's own user.
 FILES = """
@@ -91,16 +91,12 @@ FILES = """
               "/var/lib/postgresql", "/var/log/mlops/dag_processor", "/etc/shadow", "/root")
     found = []
     for place in places:
-        paths = [place]
-        for folder, _, names in os.walk(place):
-            paths += [f"{folder}/{name}" for name in names]
+        paths = [place] + [f"{at}/{name}" for at, _, names in os.walk(place) for name in names]
         for path in paths:
             try:
-                has = len(open(path).read() if os.path.isfile(path) else os.listdir(path))
-                found.append([path, has])
+                found.append([path, len(open(path, "rb").read())])
             except OSError:
                 pass
-    found = [one for one in found if one[1]]
 """
 PROCESSES = """
     import os
@@ -178,6 +174,7 @@ MEMORY = """
         tokens |= set(re.findall(r"eyJ[\\w-]+\\.(eyJ[\\w-]+)\\.[\\w-]{20,}", text))
     subjects = {json.loads(base64.urlsafe_b64decode(one + "=="))["sub"] for one in tokens}
     mine = str(context["ti"].id)
+    assert mine in subjects, "this would not find another one either"
     found = sorted(subjects - {mine})
 """
 SOCKETS = """
@@ -197,7 +194,7 @@ SOCKETS = """
             pass
     for descriptor in range(3, 64):
         try:
-            found.append(["accepted", socket.socket(fileno=descriptor).accept()])
+            found.append(["accepted", socket.socket(fileno=os.dup(descriptor)).accept()])
         except OSError:
             pass
     found = [one for one in found if "notify" not in one[1] and "journal" not in one[1]]
@@ -263,10 +260,10 @@ def run(server: Server, code: str) -> Any:
     file = f"/srv/mlops/data/attack-{secrets.token_hex(4)}"
     conf = {"file": file, "code": textwrap.dedent(code)}
     body = {"logical_date": None, "conf": conf}
-    made = server.api("POST", "/api/v2/dags/e2e_attack/dagRuns", body)["dag_run_id"]
-    state = f"select state from dag_run where dag_id = 'e2e_attack' and run_id = '{made}'"
+    made = server.api("POST", "/api/v2/dags/walls_attack/dagRuns", body)["dag_run_id"]
+    state = f"select state from dag_run where dag_id = 'walls_attack' and run_id = '{made}'"
     wait_for(lambda: server.sql(state) in ("success", "failed"), "the attack", 120)
     assert server.sql(state) == "success", server.ssh(
-        f"cat '/var/log/mlops/airflow/dag_id=e2e_attack/run_id={made}'/*/*.log | tail -c 3000"
+        f"cat '/var/log/mlops/airflow/dag_id=walls_attack/run_id={made}'/*/*.log | tail -c 3000"
     )
     return json.loads(server.ssh(f"cat {file}"))

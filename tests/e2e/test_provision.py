@@ -48,8 +48,10 @@ RIGHT_ON_A_BARE_SERVER = {
 EXPOSURE = {
     "airflow-api-server@a": 1.5,
     "airflow-dag-processor": 3.5,
-    "airflow-scheduler@1": 3.5,
-    "airflow-scheduler@2": 3.5,
+    "airflow-scheduler@1": 1.0,
+    "airflow-scheduler@2": 1.0,
+    "airflow-tasks@1": 2.5,
+    "airflow-tasks@2": 2.5,
     "airflow-triggerer": 3.5,
 }
 LISTING = (

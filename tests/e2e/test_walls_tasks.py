@@ -42,8 +42,8 @@ def test_every_kind_of_task_works(attacked: Server) -> None:
     """Bash, deferred, mapped, spawned processes, a callback, and a large value passed on."""
     mark = secrets.token_hex(4)
     body = {"logical_date": None, "conf": {"mark": mark}}
-    run = attacked.api("POST", "/api/v2/dags/e2e_kinds/dagRuns", body)["dag_run_id"]
-    state = f"select state from dag_run where dag_id = 'e2e_kinds' and run_id = '{run}'"
+    run = attacked.api("POST", "/api/v2/dags/walls_kinds/dagRuns", body)["dag_run_id"]
+    state = f"select state from dag_run where dag_id = 'walls_kinds' and run_id = '{run}'"
     wait_for(lambda: attacked.sql(state) in ("success", "failed"), "the run", 180)
     folder = f"/srv/mlops/data/kinds-{mark}"
     states = attacked.sql(f"select task_id, state from task_instance where run_id = '{run}'")
@@ -51,11 +51,10 @@ def test_every_kind_of_task_works(attacked: Server) -> None:
     assert attacked.ssh(f"cat {folder}/user") == "mlops-task"
     assert attacked.ssh(f"cat {folder}/added") == attacked.ssh("id -u mlops-task")
     wait_for(lambda: attacked.try_ssh(f"ls {folder}/called").returncode == 0, "the callback", 30)
-    large = "/srv/mlops/data/xcom/e2e_kinds"
+    large = "/srv/mlops/data/xcom/walls_kinds"
     assert attacked.ssh(f"find {large} -type f | head -1"), "the large value is a file"
-    shown = attacked.api(
-        "GET", f"/api/v2/dags/e2e_kinds/dagRuns/{run}/taskInstances/large/xcomEntries/return_value"
-    )
+    task = f"/api/v2/dags/walls_kinds/dagRuns/{run}/taskInstances/large"
+    shown = attacked.api("GET", f"{task}/xcomEntries/return_value")
     assert shown["key"] == "return_value", "the API server reads it too"
 
 
@@ -64,10 +63,10 @@ def test_a_task_that_is_killed_takes_no_other_along(attacked: Server) -> None:
     code = "import os, signal; found = os.kill(os.getppid(), signal.SIGKILL)"
     run = attacked.api(
         "POST",
-        "/api/v2/dags/e2e_attack/dagRuns",
+        "/api/v2/dags/walls_attack/dagRuns",
         {"logical_date": None, "conf": {"code": code, "file": "/srv/mlops/data/none"}},
     )["dag_run_id"]
-    state = f"select state from dag_run where dag_id = 'e2e_attack' and run_id = '{run}'"
+    state = f"select state from dag_run where dag_id = 'walls_attack' and run_id = '{run}'"
     wait_for(lambda: attacked.sql(state) == "failed", "the end of the killed one", 120)
     assert nap.ended() == "success"
     assert nap.tries == 1
