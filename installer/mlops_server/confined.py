@@ -9,6 +9,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -64,10 +65,15 @@ BUILD = (
     "InaccessiblePaths=-/etc/mlops -/srv/mlops/data -/var/log -/var/lib/postgresql",
     "LimitNPROC=1024",
     "TasksMax=1024",
-    "LimitFSIZE=16G",
     "CPUWeight=50",
     "IOWeight=50",
 )
+FILE, OUTPUT = "LimitFSIZE=16G", "LimitFSIZE=256M"
+"""Of one file: where packages are made, and where none are, only what programs print."""
+LEFT = 1 << 30
+"""Bytes that stay free on the disk for others, or half of what there were."""
+LOOKS = 0.5
+"""Seconds between two looks at the disk."""
 LONGEST = 1 << 16
 """Bytes of a line that a unit says; a longer one is cut."""
 MOST = 20_000
@@ -156,8 +162,13 @@ def call(
     words = [*unit, sys.executable, "-P", "-B", "-m", "mlops_server.inside", job]
     stop = partial(_stop, name) if unit else _nothing
     stop()  # what a killed command left
-    with _started(words, stop) as process:
+    with _started(words, stop) as process, _watched(yard, stop) as full:
         answer = _converse(process, request, say)
+    if full.is_set():
+        raise EnvError(
+            f"no space left: {job} would have filled the disk",
+            fix=f"free some disk space: {LEFT >> 30} GiB, or half of it, stays for others",
+        )
     if "error" in answer:
         raise (raised or described)(answer["error"])
     if "done" not in answer:
@@ -206,6 +217,38 @@ def _started(words: list[str], stop: Callable[[], None]) -> Iterator["subprocess
         process.wait()
 
 
+@contextmanager
+def _watched(yard: Yard | None, stop: Callable[[], None]) -> Iterator[threading.Event]:
+    """End the work before it fills the disk, on which databases are as well; whether it did."""
+    full, ended = threading.Event(), threading.Event()
+    if yard is None:
+        yield full
+        return
+    folder = yard.hidden.parent  # the yard itself may be gone
+    least = min(LEFT, _free(folder) // 2)
+
+    def watch() -> None:
+        while not ended.wait(LOOKS):
+            if _free(folder) < least:
+                full.set()
+                with suppress(EnvError):  # whoever waits for its end says so
+                    stop()
+                return
+
+    watching = threading.Thread(target=watch, daemon=True)
+    watching.start()
+    try:
+        yield full
+    finally:
+        ended.set()
+        watching.join()
+
+
+def _free(folder: Path) -> int:
+    found = os.statvfs(folder)
+    return found.f_bavail * found.f_frsize
+
+
 def _converse(process: "subprocess.Popen[bytes]", request: Answer, say: Say) -> Answer:
     """Hand over the request; say what is said; the answer, or else what was said at the end."""
     rest: list[str] = []
@@ -251,6 +294,7 @@ def shown(text: str) -> str:
 def _unit(name: str, yard: Yard | None, network: bool, seconds: int, user: str = "") -> list[str]:
     who = f"User={user}" if user else NOBODY
     given = [who, *WALLS, *BUILD, *(NETWORK if network else NO_NETWORK), f"RuntimeMaxSec={seconds}"]
+    given.append(FILE if yard else OUTPUT)
     if yard:
         given.append(f"BindPaths={yard.hidden}:{yard.seen}")
     variables = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "HOME": "/tmp"}  # noqa: S108

@@ -1,10 +1,12 @@
 """Packages of an attacker, and locks that name them."""
 
+import base64
 import hashlib
 import io
 import json
 import tarfile
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -182,6 +184,27 @@ print(json.dumps({"compile": json.load(open(f"{here}/report.json")), "smoke": fo
 sys.exit(1)
 '''
 
+# Each start of Python runs this: it tries what root could do, and says that it has run by a file,
+# where it can write one.
+AT_START = """\
+import os, sys
+
+for path in {places}:
+    try:
+        open(path, "a").close()
+    except OSError:
+        pass
+try:
+    os.symlink("/etc", f"{{sys.prefix}}/etc-by-link")
+except OSError:
+    pass
+try:
+    os.unlink(f"{{sys.prefix}}/etc-by-link")
+    open(f"{{sys.prefix}}/ran-{{__name__}}", "a").close()
+except OSError:
+    pass
+"""
+
 
 def package(
     channel: Path,
@@ -189,10 +212,12 @@ def package(
     members: dict[str, Any],
     noarch: str = "",
     paths: list[str] | None = None,
+    programs: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Write a package into the channel; its entry in a lock, without address.
 
-    A member is a text, or a `TarInfo` as it is; `paths` are what paths.json names.
+    A member is a text, or a `TarInfo` as it is; `paths` are what paths.json names, and `programs`
+    the entry points of a noarch package.
     """
     version = "3.11.7" if name == "python" else "1.0"
     subdir, stem = "noarch" if noarch else "linux-64", f"{name}-{version}-0"
@@ -202,17 +227,59 @@ def package(
     listed = [_path(n, texts.get(n, b"")) for n in (paths if paths is not None else members)]
     info = {"info/index.json": index, "info/paths.json": {"paths": listed, "paths_version": 1}}
     if noarch == "python":
-        info["info/link.json"] = {"noarch": {"type": "python"}, "package_metadata_version": 1}
+        about = {"type": "python", "entry_points": list(programs)}
+        info["info/link.json"] = {"noarch": about, "package_metadata_version": 1}
     target = channel / subdir / f"{stem}.conda"
     target.parent.mkdir(parents=True, exist_ok=True)
     with zipfile.ZipFile(target, "w") as archive:
         archive.writestr("metadata.json", json.dumps({"conda_pkg_format_version": 2}))
         archive.writestr(f"pkg-{stem}.tar.zst", _tar(members))
         archive.writestr(f"info-{stem}.tar.zst", _tar({n: json.dumps(v) for n, v in info.items()}))
-    sha256 = hashlib.sha256(target.read_bytes()).hexdigest()
-    return {"name": name, "version": version, "manager": "conda", "platform": "linux-64",
-            "dependencies": {}, "url": f"{subdir}/{target.name}", "category": "main",
-            "optional": False, "hash": {"sha256": sha256}}  # fmt: skip
+    return _entry("conda", name, version, target, f"{subdir}/{target.name}")
+
+
+def real(channel: Path, name: str, source: Path) -> dict[str, Any]:
+    """Take a package of another channel as it is; its entry in a lock."""
+    [found] = source.glob(f"conda-forge/*/{name}-[0-9]*.conda")
+    target = channel / found.parent.name / found.name
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_bytes(found.read_bytes())
+    version = found.name.split("-")[1]
+    return _entry("conda", name, version, target, f"{found.parent.name}/{found.name}")
+
+
+def wheel(channel: Path, members: dict[str, Any], programs: str = "") -> dict[str, Any]:
+    """Write the wheel `evil` into the channel; its entry in a lock.
+
+    A member is a text, or a `ZipInfo` with what it holds; each is in the wheel's own list.
+    """
+    info, target = "evil-1.0.dist-info", channel / "evil-1.0-py3-none-any.whl"
+    files: dict[str, Any] = {
+        "evil.py": "def main(): pass\n",
+        f"{info}/METADATA": "Metadata-Version: 2.1\nName: evil\nVersion: 1.0\n",
+        f"{info}/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        f"{info}/entry_points.txt": f"[console_scripts]\n{programs}\n",
+        **members,
+    }
+    texts = {name: text if isinstance(text, str) else text[1] for name, text in files.items()}
+    rows = [f"{name},sha256={_digest(text)},{len(text)}\n" for name, text in texts.items()]
+    with zipfile.ZipFile(target, "w") as archive:
+        for name, member in files.items():
+            archive.writestr(name if isinstance(member, str) else member[0], texts[name])
+        archive.writestr(f"{info}/RECORD", "".join(rows) + f"{info}/RECORD,,\n")
+    return _entry("pip", "evil", "1.0", target, target.name)
+
+
+def _digest(text: str) -> str:
+    raw = hashlib.sha256(text.encode()).digest()
+    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
+
+
+def _entry(manager: str, name: str, version: str, path: Path, url: str) -> dict[str, Any]:
+    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    return {"name": name, "version": version, "manager": manager, "platform": "linux-64",
+            "dependencies": {}, "url": url, "category": "main", "optional": False,
+            "hash": {"sha256": sha256}}  # fmt: skip
 
 
 def _path(name: str, data: bytes) -> dict[str, Any]:
@@ -239,16 +306,22 @@ def _tar(members: dict[str, Any]) -> bytes:
 
 def offer(server: Server, model: str, base: str, entries: list[dict[str, Any]]) -> str:
     """Put a lock of these entries where builds look for it; its hash."""
-    listed = [entry | {"url": f"{base}/{entry['url']}"} for entry in entries]
+    listed = [entry | {"url": _at(base, entry["url"])} for entry in entries]
     metadata = {"content_hash": {"linux-64": "0" * 64}, "platforms": ["linux-64"],
                 "channels": [{"url": base, "used_env_vars": []}],
                 "sources": ["environment.yml"]}  # fmt: skip
     text = json.dumps({"version": 1, "metadata": metadata, "package": listed})
     name = lock_hash(text.encode())
     folder = f"/etc/mlops/locks/{model}/{name}"
-    asked = "channels: [conda-forge]\ndependencies: [python, bait]\n"
+    wheels = [e["name"] for e in entries if e["manager"] == "pip"]
+    more = f", {{pip: [{', '.join(wheels)}]}}" if wheels else ""
+    asked = f"channels: [conda-forge]\ndependencies: [python, bait{more}]\n"
     server.ssh(
         f"mkdir -p {folder}; cd {folder}; cat > conda-lock.yml <<'END'\n{text}\nEND\n"
         f"truncate -s -1 conda-lock.yml; printf %s '{asked}' > environment.yml"
     )
     return name
+
+
+def _at(base: str, url: str) -> str:
+    return url if "://" in url else f"{base}/{url}"

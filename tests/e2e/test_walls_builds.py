@@ -3,6 +3,7 @@
 import json
 import secrets
 import tarfile
+import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -193,30 +194,176 @@ def test_archives_are_unpacked_where_they_can_reach_nothing(attacker, members) -
     assert server.ssh("find /var/cache/mlops /opt/mlops/envs -type b -o -perm /6000") == "", code
 
 
-def test_a_name_that_leads_out_of_the_prefix(attacker: Attacker) -> None:
+UP = "../../../../../../../.."
+
+
+@pytest.mark.parametrize(
+    "path", [f"{UP}/srv/mlops/data/evil", "/srv/mlops/data/evil", f"bin/{UP}/etc/cron.d/evil"]
+)
+def test_a_name_that_leads_out_of_the_prefix(attacker: Attacker, path: str) -> None:
     """It was written as root, wherever it led."""
-    for path in ("../../../../../../srv/mlops/data/evil", "/srv/mlops/data/evil"):
-        code, output = attacker.build(
-            "names",
-            hostile.package(
-                attacker.folder,
-                "python",
-                {"bin/python": leaving("pass"), "x": "evil"},
-                paths=["bin/python", path],
-            ),
+    members = {"bin/python": leaving("pass"), "x": "evil"}
+    code, output = attacker.build(
+        "names",
+        hostile.package(attacker.folder, "python", members, paths=["bin/python", path]),
+        hostile.package(attacker.folder, "bait", BAIT, "python"),
+    )
+    assert code == 1, output
+    assert "Traceback" not in output
+    nothing_outside(attacker)
+
+
+def nothing_outside(attacker: Attacker) -> None:
+    """What attacks try to write is not there."""
+    assert attacker.server.ssh(f"ls -d {' '.join(PLACES)} 2>/dev/null || true") == ""
+
+
+@pytest.fixture(scope="module")
+def python(attacker: Attacker) -> list[dict[str, object]]:
+    """A real interpreter in the attacker's channel."""
+    source = channel.build().folder
+    return [hostile.real(attacker.folder, name, source) for name in ("python", "python_abi")]
+
+
+AT_START = {
+    "a .pth file": {
+        "site-packages/evil.pth": "import at_start\n",
+        "site-packages/at_start.py": "AT_START",
+    },
+    "sitecustomize": {"site-packages/sitecustomize.py": "AT_START"},
+    "usercustomize": {"site-packages/usercustomize.py": "AT_START"},
+    "a module of the standard library": {"site-packages/encodings_evil.pth": "import this_evil\n",
+                                         "site-packages/this_evil.py": "AT_START"},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("members", AT_START.values(), ids=list(AT_START))
+def test_what_every_start_of_python_runs_reaches_nothing(attacker, python, members) -> None:
+    text = hostile.AT_START.format(places=PLACES)
+    evil = {name: text if held == "AT_START" else held for name, held in members.items()}
+    bait = hostile.package(attacker.folder, "bait", BAIT | evil, "python")
+    code, output = attacker.build("start", *python, bait, hostile.wheel(attacker.folder, {}))
+    assert "Traceback" not in output, code
+    nothing_outside(attacker)
+    if code == 0 and "usercustomize" not in str(members):
+        found = "ls /opt/mlops/envs/start/builds/*/ | grep ran- || true"
+        assert attacker.server.ssh(found), "it ran, where it could write the new prefix"
+
+
+NAMES = ("sh", "python3", "systemd-run", f"{UP}/usr/local/bin/evil", "/usr/local/bin/evil")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_programs_of_packages_take_nobody_s_place(attacker, python, name: str) -> None:
+    text = hostile.AT_START.format(places=PLACES) + "def main(): pass\n"
+    members = {"site-packages/bait.py": text}
+    bait = hostile.package(
+        attacker.folder, "bait", members, "python", programs=[f"{name} = bait:main"]
+    )
+    wheel = hostile.wheel(attacker.folder, {"evil.py": text}, f"{name} = evil:main")
+    code, output = attacker.build("programs", *python, bait, wheel)
+    assert "Traceback (most recent" not in output, code
+    nothing_outside(attacker)
+    shells = "stat -c '%U %a' /usr/bin/dash /usr/bin/systemd-run /usr/bin/python3"
+    assert set(attacker.server.ssh(f"{shells} | sort -u").splitlines()) <= {"root 755", "root 777"}
+
+
+def zipped(name: str, mode: int, text: str) -> dict[str, object]:
+    made = zipfile.ZipInfo(name)
+    made.external_attr = mode << 16
+    return {name: (made, text)}
+
+
+WHEELS = {
+    "a script outside": {f"evil-1.0.data/scripts/{UP}/usr/local/bin/evil": "#!python\n"},
+    "data outside": {f"evil-1.0.data/data/{UP}/etc/cron.d/evil": "evil"},
+    "a header outside": {f"evil-1.0.data/headers/{UP}/etc/cron.d/evil": "evil"},
+    "a module outside": {f"{UP}/etc/cron.d/evil": "evil"},
+    "an absolute name": {"/etc/cron.d/evil": "evil"},
+    "another python": {"evil-1.0.data/scripts/python3.11": "#!/bin/sh\ntouch /etc/cron.d/evil\n"},
+    "a setuid program": zipped("evil-1.0.data/scripts/su", 0o104755, "#!/bin/sh\n"),
+    "a link and a file behind it": zipped("away", 0o120777, "/etc/cron.d") | {"away/evil": "evil"},
+}
+
+
+@pytest.mark.parametrize("members", WHEELS.values(), ids=list(WHEELS))
+def test_a_wheel_stays_in_its_prefix(attacker, python, members) -> None:
+    bait = hostile.package(attacker.folder, "bait", BAIT, "python")
+    code, output = attacker.build(
+        "wheels", *python, bait, hostile.wheel(attacker.folder, dict(members))
+    )
+    assert "Traceback (most recent" not in output, code
+    nothing_outside(attacker)
+    loose = r"find /opt/mlops/envs/wheels ! -type l \( -perm /7022 -o ! -user root \)"
+    assert attacker.server.ssh(loose) == ""
+
+
+SWAPPING = """
+if os.fork() == 0:
+    os.setsid()
+    [signal.signal(n, signal.SIG_IGN) for n in (1, 2, 15)]
+    [os.close(n) for n in range(3)]
+    while True:
+        for name, to in (("bin", "/etc"), ("conda-meta", "/etc/cron.d"), ("f", "/etc/shadow")):
+            try:
+                os.path.islink(name) and os.unlink(name)
+                os.path.exists(name) and os.rename(name, name + ".real")
+                os.symlink(to, name)
+                os.unlink(name)
+                os.rename(name + ".real", name)
+            except OSError:
+                pass
+"""
+
+
+def test_links_that_are_swapped_while_root_works(attacker: Attacker) -> None:
+    server = attacker.server
+    state = "stat -c '%n %U %G %a' /etc /etc/cron.d /etc/cron.d/* /etc/shadow /etc/passwd"
+    before = server.ssh(state)
+    text = f"import signal; open('f', 'w').close(); exec({SWAPPING!r})"
+    for _ in range(3):
+        _, output = attacker.build(
+            "swap",
+            hostile.package(attacker.folder, "python", {"bin/python": leaving(text)}),
             hostile.package(attacker.folder, "bait", BAIT, "python"),
         )
-        assert code == 1, output
         assert "Traceback" not in output
-    assert attacker.server.ssh("ls -A /srv/mlops/data | grep -c evil || true") == "0"
+        assert server.ssh(state) == before
+        outward = r"find /opt/mlops/envs/swap -type l -lname '/etc*'"
+        assert server.ssh(outward) == ""
+        assert server.ssh("systemctl list-units --all -q 'mlops-*-swap*'") == ""
 
 
-def test_a_package_from_elsewhere_is_not_asked_for(attacker: Attacker) -> None:
-    entry = hostile.package(attacker.folder, "python", {"bin/python": leaving("pass")})
-    known = entry | {"url": "../../elsewhere/python-3.11.7-0.conda"}
-    code, output = attacker.build("elsewhere", known)
+def test_output_without_end_stops_the_build_only(attacker: Attacker) -> None:
+    flood = '#!/bin/sh\nwhile :; do echo evil; echo \'{"say": "evil"}\'; done\n'
+    code, output = attacker.build(
+        "flood",
+        hostile.package(attacker.folder, "python", {"bin/python": flood}),
+        hostile.package(attacker.folder, "bait", BAIT, "python"),
+    )
     assert code == 1
-    assert "[models] channels" in output
+    assert len(output) < 1 << 20
+    assert attacker.server.ssh("systemctl list-units --all -q 'mlops-*-flood*'") == ""
+
+
+ELSEWHERE = (
+    "../../elsewhere/python-3.11.7-0.conda",
+    "%2e%2e/python-3.11.7-0.conda",
+    "https://evil.example.org/linux-64/python-3.11.7-0.conda",
+    "file:///etc/python-3.11.7-0.conda",
+    "http://127.0.0.1:8082/linux-64/python-3.11.7-0.conda",
+)
+
+
+@pytest.mark.parametrize("url", ELSEWHERE)
+def test_a_package_from_elsewhere_is_not_asked_for(attacker: Attacker, url: str) -> None:
+    """Although its hash is one that is known, and in the cache."""
+    entry = hostile.package(attacker.folder, "python", {"bin/python": leaving("pass")})
+    bait = hostile.package(attacker.folder, "bait", BAIT, "python")
+    assert attacker.build("known", entry, bait)[0] == 0
+    code, output = attacker.build("elsewhere", entry | {"url": url}, bait)
+    assert code == 1
+    assert "[models] channels" in output or "is not the address of a conda package" in output
 
 
 def test_another_file_than_was_locked(attacker: Attacker) -> None:

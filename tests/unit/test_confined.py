@@ -75,3 +75,28 @@ def test_it_ends_with_whoever_asked(tmp_path):
     while Path(f"/proc/{pid}/cmdline").exists() and Path(f"/proc/{pid}/cmdline").read_bytes():
         assert time.monotonic() < until, os.kill(pid, signal.SIGKILL)
         time.sleep(0.05)
+
+
+def test_a_build_ends_before_it_fills_the_disk(tmp_path, monkeypatch):
+    free = [10 << 30]
+    stopped = []
+    monkeypatch.setattr(confined, "_free", lambda folder: free[0])
+    monkeypatch.setattr(confined, "LOOKS", 0.01)
+    with confined._watched(Yard(tmp_path, tmp_path / "tree"), lambda: stopped.append(1)) as full:
+        time.sleep(0.1)
+        assert not full.is_set()
+        free[0] = confined.LEFT - 1
+        assert full.wait(10)
+    assert stopped == [1]
+
+
+def test_on_a_small_disk_half_of_what_is_free_may_be_used(tmp_path, monkeypatch):
+    free = [1000]
+    monkeypatch.setattr(confined, "_free", lambda folder: free[0])
+    monkeypatch.setattr(confined, "LOOKS", 0.01)
+    with confined._watched(Yard(tmp_path, tmp_path / "tree"), lambda: None) as full:
+        free[0] = 500
+        time.sleep(0.1)
+        assert not full.is_set()
+        free[0] = 499
+        assert full.wait(10)

@@ -131,19 +131,6 @@ def host(url: str) -> str:
     return found[0].rstrip(".").lower() if found else ""
 
 
-def is_here(url: str) -> bool:
-    """Whether an address is on the machine itself, or one that only machines of a cloud ask."""
-    name = host(url)
-    if name == "localhost" or name.endswith(".localhost"):
-        return True
-    try:
-        address = ip_address(name)
-        address = getattr(address, "ipv4_mapped", None) or address
-    except ValueError:
-        return bool(re.fullmatch(r"[0-9.]+|0x[0-9a-f.x]+", name))  # 127.1, 0x7f000001
-    return address.is_loopback or address.is_link_local or address.is_unspecified
-
-
 def resolve(base: str, url: str) -> str:
     """The address of a submodule: a relative one counts from its parent's, as in Git."""
     if not url.startswith(("./", "../")):

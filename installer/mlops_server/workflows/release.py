@@ -11,8 +11,8 @@ from mlops_server import lockfile
 from mlops_server.errors import EnvError
 from mlops_server.layout import Layout
 from mlops_server.models import project
-from mlops_server.workflows import refusals
-from mlops_server.workflows.config import Config, host, is_here, refused, resolve
+from mlops_server.workflows import nearness, refusals
+from mlops_server.workflows.config import Config, refused, resolve
 from mlops_server.workflows.git import Repository
 from mlops_server.workflows.refusals import Entry, Rejected, shown
 from mlops_server.workflows.remote import AbsentError
@@ -112,8 +112,8 @@ class Maker:
         url = resolve(parent.url, url)
         if problem := refused(url, self.layout.protocols):
             raise Rejected(f"{what}: {shown(problem)}")
-        if is_here(url) and host(url) != host(self.repository.url):
-            raise Rejected(f"{what}: {shown(url)} is on the server itself")
+        if problem := nearness.refused(url, self.repository.url):
+            raise Rejected(f"{what}: {shown(url)} {problem}")
         if depth > DEPTH:
             raise Rejected(f"{what} is more than {DEPTH} submodules deep")
         name = hashlib.sha256(url.encode()).hexdigest()[:16]
