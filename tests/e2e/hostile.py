@@ -14,6 +14,25 @@ from backports import zstd
 from mlops_server.layout import lock_hash
 from server import Server
 
+PLACES = (
+    "/etc/cron.d/evil",
+    "/usr/local/bin/evil",
+    "/etc/systemd/system/evil.service",
+    "/srv/mlops/data/evil",
+    "/opt/mlops/envs/evil",
+    "/var/cache/mlops/conda/evil",
+    "/var/cache/mlops/wheels/evil",
+    "/srv/mlops/workflows/evil",
+    "/run/lock/evil",
+    "/opt/mlops/lib/python/current/mlops_server/evil.py",
+    "/dev/mqueue/evil",
+    "/dev/shm/evil",
+    "/tmp/evil",
+    "/var/tmp/evil",
+    "/evil",
+)
+"""What the attacks try to write."""
+
 # Whatever the interpreter is asked for, it runs this. In the compiler's unit the prefix is
 # writable, and the findings wait there; in that of the smoke test they come out with an error.
 PYTHON = """\
@@ -21,11 +40,9 @@ PYTHON = """\
 here=$(dirname "$(dirname "$0")")
 exec /usr/bin/python3 -I "$here/bin/evil.py" "$here" "$@"
 """
-EVIL = '''\
+ATTACKS = '''\
 import ctypes, glob, json, os, resource, signal, socket, subprocess, sys, time
 
-here, asked = sys.argv[1], sys.argv[2:]
-compiling = "compileall" in asked
 found = {}
 
 
@@ -176,13 +193,25 @@ for work in (who, shadow, secrets, fernet_key, credentials, data, cron, program,
     attack(work)
 if os.path.exists(f"{here}/sparse"):
     os.unlink(f"{here}/sparse")
-if compiling:
-    json.dump(found, open(f"{here}/report.json", "w"))
-    sys.exit(0)
-print(json.dumps({"compile": json.load(open(f"{here}/report.json")), "smoke": found}),
-      file=sys.stderr)
-sys.exit(1)
 '''
+PACKAGE = f"""\
+import sys
+
+here, compiling = sys.argv[1], "compileall" in sys.argv
+{ATTACKS}
+if compiling:
+    json.dump(found, open(here + "/report.json", "w"))
+    sys.exit(0)
+compiled = json.load(open(here + "/report.json"))
+print(json.dumps(dict(compile=compiled, smoke=found)), file=sys.stderr)
+sys.exit(1)
+"""
+COMMIT = f"""\
+here = "/tmp"
+{ATTACKS}
+alive = [name for name, said in found.items() if not said.startswith("dead")]
+raise RuntimeError(f"{{len(found)}} attacks; alive: {{' '.join(alive)}}; {{found['who']}}")
+"""
 
 # Each start of Python runs this: it tries what root could do, and says that it has run by a file,
 # where it can write one.

@@ -16,23 +16,6 @@ from mlops_install import box
 from server import Server, wait_for
 
 pytestmark = [pytest.mark.box, pytest.mark.slow]
-PLACES = (
-    "/etc/cron.d/evil",
-    "/usr/local/bin/evil",
-    "/etc/systemd/system/evil.service",
-    "/srv/mlops/data/evil",
-    "/opt/mlops/envs/evil",
-    "/var/cache/mlops/conda/evil",
-    "/var/cache/mlops/wheels/evil",
-    "/srv/mlops/workflows/evil",
-    "/run/lock/evil",
-    "/opt/mlops/lib/python/current/mlops_server/evil.py",
-    "/dev/mqueue/evil",
-    "/dev/shm/evil",
-    "/tmp/evil",
-    "/var/tmp/evil",
-    "/evil",
-)
 BAIT = {"site-packages/bait.py": "VALUE = 1\n"}
 HARMLESS = {"who", "setuid", "asker", "leave_behind", "shared_memory", "temporary", "namespace"}
 """What may be done, for it is undone, or reaches nobody: looked at by itself."""
@@ -72,7 +55,7 @@ def attacker(boxes_here: None, folder: Path) -> Iterator[Attacker]:
 def test_code_of_packages_reaches_nothing(attacker: Attacker) -> None:
     server, mark = attacker.server, str(10**6 + secrets.randbelow(10**6))
     here = f"'host.internal', {attacker.port}"
-    evil = hostile.EVIL.replace("MARK", mark).replace("HOST, PORT", here)
+    evil = hostile.PACKAGE.replace("MARK", mark).replace("HOST, PORT", here)
     python = {"bin/python": hostile.PYTHON, "bin/evil.py": evil}
     code, output = attacker.build(
         "attack",
@@ -91,7 +74,7 @@ def test_code_of_packages_reaches_nothing(attacker: Attacker) -> None:
         assert 0 < int(findings["bomb"].rpartition(" ")[2]) < 1100
     assert "\x1b" not in output
     assert found["smoke"]["setuid"].startswith("dead"), "the finished prefix is root's"
-    assert server.ssh(f"ls -d {' '.join(PLACES)} 2>/dev/null || true") == ""
+    assert server.ssh(f"ls -d {' '.join(hostile.PLACES)} 2>/dev/null || true") == ""
     assert server.ssh(f"pgrep -f 'sleep {mark}' || true") == "", "nothing lives on"
     assert server.ssh("ls -A /opt/mlops/envs/attack/builds") == ""
     assert server.ssh("systemctl list-units --all -q 'mlops-*-attack*'") == ""
@@ -189,7 +172,7 @@ def test_archives_are_unpacked_where_they_can_reach_nothing(attacker, members) -
     )
     assert "Traceback" not in output
     server = attacker.server
-    assert server.ssh(f"ls -d {' '.join(PLACES)} 2>/dev/null || true") == ""
+    assert server.ssh(f"ls -d {' '.join(hostile.PLACES)} 2>/dev/null || true") == ""
     assert server.ssh("stat -c '%a %h' /etc/shadow") == "640 1"
     assert server.ssh("find /var/cache/mlops /opt/mlops/envs -type b -o -perm /6000") == "", code
 
@@ -215,7 +198,7 @@ def test_a_name_that_leads_out_of_the_prefix(attacker: Attacker, path: str) -> N
 
 def nothing_outside(attacker: Attacker) -> None:
     """What attacks try to write is not there."""
-    assert attacker.server.ssh(f"ls -d {' '.join(PLACES)} 2>/dev/null || true") == ""
+    assert attacker.server.ssh(f"ls -d {' '.join(hostile.PLACES)} 2>/dev/null || true") == ""
 
 
 @pytest.fixture(scope="module")
@@ -239,7 +222,7 @@ AT_START = {
 
 @pytest.mark.parametrize("members", AT_START.values(), ids=list(AT_START))
 def test_what_every_start_of_python_runs_reaches_nothing(attacker, python, members) -> None:
-    text = hostile.AT_START.format(places=PLACES)
+    text = hostile.AT_START.format(places=hostile.PLACES)
     evil = {name: text if held == "AT_START" else held for name, held in members.items()}
     bait = hostile.package(attacker.folder, "bait", BAIT | evil, "python")
     code, output = attacker.build("start", *python, bait, hostile.wheel(attacker.folder, {}))
@@ -255,7 +238,7 @@ NAMES = ("sh", "python3", "systemd-run", f"{UP}/usr/local/bin/evil", "/usr/local
 
 @pytest.mark.parametrize("name", NAMES)
 def test_programs_of_packages_take_nobody_s_place(attacker, python, name: str) -> None:
-    text = hostile.AT_START.format(places=PLACES) + "def main(): pass\n"
+    text = hostile.AT_START.format(places=hostile.PLACES) + "def main(): pass\n"
     members = {"site-packages/bait.py": text}
     bait = hostile.package(
         attacker.folder, "bait", members, "python", programs=[f"{name} = bait:main"]
