@@ -45,6 +45,7 @@ def attacker(boxes_here: None, folder: Path) -> Iterator[Attacker]:
     with channel.serve(channel.Channel(place), "0.0.0.0") as served:
         base = served.at("host.internal")
         server.ssh(
+            "mkdir -p /etc/cron.d\n"  # a small system has none
             "sed -i '/^channels = /,/^]/d' /etc/mlops/workflows.toml\n"
             f"echo 'channels = [\"{base}/\"]' >> /etc/mlops/workflows.toml"
         )
