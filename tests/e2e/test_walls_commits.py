@@ -1,6 +1,7 @@
 """Commits that attack the server which pulls them: none is let in, and none reaches anything."""
 
 import json
+import re
 import secrets
 import shlex
 from collections.abc import Iterator
@@ -122,12 +123,11 @@ def test_code_of_commits_reaches_nothing(unharmed: Server, place: str) -> None:
         files["tests/test_it.py"] = "def test_it(): pass\n"
     push(unharmed, files)
     said = refused(unharmed)
-    line = next(line for line in said.splitlines() if "attacks; alive: " in line)
-    number, _, rest = line.partition(" attacks; alive: ")
-    alive, uid = rest.split(";")[:2]
-    assert int(number.split()[-1]) > 40
-    assert set(alive.split()) <= HARMLESS, alive
-    assert int(uid.split()[0]) >= 61184, "a user that exists for this run"
+    found = re.search(r"(\d+) attacks; alive: ([\w ]*); (\d+)", said)
+    assert found, said
+    assert int(found[1]) > 40
+    assert set(found[2].split()) <= HARMLESS, found[2]
+    assert int(found[3]) >= 61184, "a user that exists for this run"
     assert unharmed.ssh(f"pgrep -f 'sleep {mark}' || true") == "", "nothing lives on"
 
 
