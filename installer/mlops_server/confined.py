@@ -72,6 +72,9 @@ FILE, OUTPUT = "LimitFSIZE=16G", "LimitFSIZE=256M"
 """Of one file: where packages are made, and where none are, only what programs print."""
 LEFT = 1 << 30
 """Bytes that stay free on the disk for others, or half of what there were."""
+ENDED = ("inactive", "failed")
+PATIENCE = 1
+"""Seconds for a unit whose work is done, or whose stdin has ended, to end by itself."""
 LOOKS = 0.5
 """Seconds between two looks at the disk."""
 LONGEST = 1 << 16
@@ -184,13 +187,18 @@ def _nothing() -> None:
 def _stop(name: str) -> None:
     """Have nothing of a unit at work, whatever it says of itself. Raises `EnvError`."""
     unit = f"{name}.service"
+    if _state(unit) in ENDED:
+        return
     subprocess.run(["systemctl", "stop", "--quiet", unit], stderr=subprocess.DEVNULL, check=False)
-    words = ["systemctl", "show", "--property=ActiveState", "--value", unit]
-    state = subprocess.run(words, capture_output=True, text=True, check=False).stdout.strip()
-    if state not in ("inactive", "failed"):
+    if (state := _state(unit)) not in ENDED:
         raise EnvError(
             f"{unit} does not end: it is {state or 'unknown'}", fix=f"systemctl kill {unit}"
         )
+
+
+def _state(unit: str) -> str:
+    words = ["systemctl", "show", "--property=ActiveState", "--value", unit]
+    return subprocess.run(words, capture_output=True, text=True, check=False).stdout.strip()
 
 
 @contextmanager
@@ -213,6 +221,8 @@ def _started(words: list[str], stop: Callable[[], None]) -> Iterator["subprocess
             if pipe:
                 with suppress(BrokenPipeError):
                     pipe.close()
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(PATIENCE)  # most are at their end, and need not be stopped
         stop()
         process.wait()
 

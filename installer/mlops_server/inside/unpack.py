@@ -1,5 +1,6 @@
 """Unpack conda packages. No code of theirs runs here, so that all models can share the result."""
 
+import os
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Any
 from mlops_server.condapart import archive_name
 from mlops_server.errors import BadLock
 
-AT_ONCE = 2
+AT_ONCE = min(os.cpu_count() or 1, 8)
 
 
 def run(request: dict[str, Any]) -> None:
