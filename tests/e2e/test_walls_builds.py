@@ -46,6 +46,9 @@ def attacker(boxes_here: None, folder: Path) -> Iterator[Attacker]:
         base = served.at("host.internal")
         server.ssh(
             "mkdir -p /etc/cron.d\n"  # a small system has none
+            # Builds need none of these, and other tests need the processors.
+            "systemctl stop airflow-watchdog.timer 'airflow-scheduler@*' airflow-triggerer"
+            " airflow-dag-processor\n"
             "sed -i '/^channels = /,/^]/d' /etc/mlops/workflows.toml\n"
             f"echo 'channels = [\"{base}/\"]' >> /etc/mlops/workflows.toml"
         )
