@@ -262,7 +262,10 @@ def test_what_git_would_obey_is_only_text(unharmed: Server) -> None:
             blob(".gitattributes", "* filter=evil export-subst diff=evil\n"),
             blob(".gitconfig", '[filter "evil"]\n\tsmudge = touch /evil\n'),
             blob(".lfsconfig", "[lfs]\n\turl = http://127.0.0.1:8082/\n"),
-            below("dags", blob("evil.py", "raise RuntimeError('\\x1b]0;evil\\x07')\n")),
+            below(
+                "dags",
+                blob("evil.py", "import airflow\nraise RuntimeError('\\x1b]0;evil\\x07')  # dag\n"),
+            ),
         ],
         "\x1b]0;evil\x07\x1b[2J",
     )

@@ -9,6 +9,7 @@ from contextlib import suppress
 from enum import IntEnum
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
+from mlops_server.workflows import config
 from mlops_server.workflows.config import host
 
 
@@ -25,17 +26,24 @@ class Place(IntEnum):
 def refused(url: str, repository: str) -> str:
     """Why a submodule's address is not asked; empty: it may be.
 
-    The repository's own host is trusted for all that it has.
+    The repository's own host is trusted for all that it has; where that is this machine, only for
+    what the repository is asked by: other programs listen here, too.
     """
     name = host(url)
-    if not name or name == host(repository):
+    if not name or _door(url) == _door(repository):
         return ""
     place = place_of(name)
     if place is Place.HERE:
         return "is on the server itself"
-    if place < place_of(host(repository)):
+    if name != host(repository) and place < place_of(host(repository)):
         return "is in an internal network, and the repository is not"
     return ""
+
+
+def _door(url: str) -> tuple[bool, str, int]:
+    """By what a host is asked."""
+    found = config.place(url)
+    return url.lower().startswith("https:"), host(url), found[1] if found else 0
 
 
 def place_of(name: str) -> Place:
