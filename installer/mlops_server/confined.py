@@ -75,6 +75,7 @@ LEFT = 1 << 30
 ENDED = ("inactive", "failed")
 PATIENCE = 1
 """Seconds for a unit whose work is done, or whose stdin has ended, to end by itself."""
+TEMPORARY = (Path("/tmp"), Path("/var/tmp"))  # noqa: S108
 LOOKS = 0.5
 """Seconds between two looks at the disk."""
 LONGEST = 1 << 16
@@ -165,7 +166,7 @@ def call(
     words = [*unit, sys.executable, "-P", "-B", "-m", "mlops_server.inside", job]
     stop = partial(_stop, name) if unit else _nothing
     stop()  # what a killed command left
-    with _started(words, stop) as process, _watched(yard, stop) as full:
+    with _started(words, stop) as process, _watched(_written(yard), stop) as full:
         answer = _converse(process, request, say)
     if full.is_set():
         raise EnvError(
@@ -228,18 +229,14 @@ def _started(words: list[str], stop: Callable[[], None]) -> Iterator["subprocess
 
 
 @contextmanager
-def _watched(yard: Yard | None, stop: Callable[[], None]) -> Iterator[threading.Event]:
-    """End the work before it fills the disk, on which databases are as well; whether it did."""
+def _watched(folders: list[Path], stop: Callable[[], None]) -> Iterator[threading.Event]:
+    """End the work before it fills a disk, on which databases are as well; whether it did."""
     full, ended = threading.Event(), threading.Event()
-    if yard is None:
-        yield full
-        return
-    folder = yard.hidden.parent  # the yard itself may be gone
-    least = min(LEFT, _free(folder) // 2)
+    least = {folder: min(LEFT, _free(folder) // 2) for folder in folders}
 
     def watch() -> None:
         while not ended.wait(LOOKS):
-            if _free(folder) < least:
+            if any(_free(folder) < bytes_left for folder, bytes_left in least.items()):
                 full.set()
                 with suppress(EnvError):  # whoever waits for its end says so
                     stop()
@@ -252,6 +249,12 @@ def _watched(yard: Yard | None, stop: Callable[[], None]) -> Iterator[threading.
     finally:
         ended.set()
         watching.join()
+
+
+def _written(yard: Yard | None) -> list[Path]:
+    """Where a unit can write: its /tmp and /var/tmp are its own, but on these disks."""
+    temporary = [path for path in TEMPORARY if path.is_dir()]
+    return [yard.hidden.parent, *temporary] if yard else temporary  # the yard itself may be gone
 
 
 def _free(folder: Path) -> int:

@@ -82,7 +82,7 @@ def test_a_build_ends_before_it_fills_the_disk(tmp_path, monkeypatch):
     stopped = []
     monkeypatch.setattr(confined, "_free", lambda folder: free[0])
     monkeypatch.setattr(confined, "LOOKS", 0.01)
-    with confined._watched(Yard(tmp_path, tmp_path / "tree"), lambda: stopped.append(1)) as full:
+    with confined._watched([tmp_path], lambda: stopped.append(1)) as full:
         time.sleep(0.1)
         assert not full.is_set()
         free[0] = confined.LEFT - 1
@@ -94,9 +94,14 @@ def test_on_a_small_disk_half_of_what_is_free_may_be_used(tmp_path, monkeypatch)
     free = [1000]
     monkeypatch.setattr(confined, "_free", lambda folder: free[0])
     monkeypatch.setattr(confined, "LOOKS", 0.01)
-    with confined._watched(Yard(tmp_path, tmp_path / "tree"), lambda: None) as full:
+    with confined._watched([tmp_path], lambda: None) as full:
         free[0] = 500
         time.sleep(0.1)
         assert not full.is_set()
         free[0] = 499
         assert full.wait(10)
+
+
+def test_what_a_unit_can_write_is_watched():
+    assert confined._written(None) == [Path("/tmp"), Path("/var/tmp")]
+    assert confined._written(Yard(SEEN, HIDDEN))[0] == HIDDEN.parent
