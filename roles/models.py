@@ -23,6 +23,7 @@ TOOLS = "/opt/mlops/tools"
 UV = f"{TOOLS}/current/bin/uv"
 CODE = "/opt/mlops/lib/python"
 LOGINS = "/etc/mlops/secrets/conda-auth.json"
+CACHES = ("/var/cache/mlops", "/var/cache/mlops/conda", "/var/cache/mlops/wheels")
 CONDA_FORGE = "https://conda.anaconda.org"
 SIDE_BY_SIDE = 3  # a lane is a channel of one SSH connection, which carries ten by default
 
@@ -46,7 +47,7 @@ def tools(context: Context) -> Iterator[AnyResource]:
     for kind in ("socket", "service"):
         text = render(f"models/mlops-model@.{kind}", code=CODE)
         yield UnitFile(f"/etc/systemd/system/mlops-model@.{kind}", text)
-    for path in (ENVS, LOCKS, "/var/cache/mlops", "/var/cache/mlops/conda"):
+    for path in (ENVS, LOCKS, *CACHES):
         yield Directory(path, whole=True)
     yield LongNames()
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from mlops_install import channels
 from mlops_install.context import Context
 from mlops_install.render import render
 from mlops_install.resource import AnyResource, Run, Step
@@ -14,6 +15,7 @@ from mlops_install.resources.secret import Secret
 from mlops_install.resources.shared import Shared
 from mlops_install.resources.systemd import Services, UnitFile
 from mlops_install.resources.tree import Tree, tree_digest
+from mlops_install.resources.user import SystemUser
 from mlops_install.roles.base import TASK_USER, with_login
 from mlops_install.shell import sh
 
@@ -72,12 +74,14 @@ def pull(context: Context) -> Iterator[AnyResource]:
     """The door through which tasks ask for a pull, and the DAG that does."""
     workflows, given = context.config.workflows, context.given
     repository = bool(workflows.repository)
+    yield SystemUser("mlops-git", "/nonexistent")
     yield Directory(STATE, whole=True)
     yield Secret(f"{SECRETS}/deploy_key", KEYGEN)
     yield File(
         "/etc/mlops/workflows.toml",
         render("workflows/workflows.toml", workflows=workflows, models=context.config.models,
-               signed=workflows.allowed_signers is not None),
+               signed=workflows.allowed_signers is not None,
+               channels=channels.allowed(context.config)),
     )  # fmt: skip
     for name, text in (
         ("known_hosts", given.known_hosts),

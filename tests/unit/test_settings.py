@@ -85,6 +85,8 @@ WRONG: dict[str, tuple[str, ...]] = {
     "models.platforms": ('["win-64"]', "[]", '"linux-64"', '["linux-64", "linux-64"]', "[5]"),
     "models.cuda": ('"12"', "12.8", '"١٢.٨"', '"999.9"', '"0.1"', '"v12.8"', *TEXT),
     "models.keep": ("-1", "51", *NUMBER),
+    "models.channels": ("[]", '"conda-forge"', "[5]", '[""]', '["conda forge"]', "['a\"b']",
+                        '["https://a:b@h/c"]', '["ftp://h/c"]'),
     "models.channel_mirrors": ('{ conda-forge = "mirror" }', '{ conda-forge = "https://a:b@h" }',
                                '{ "conda forge" = "https://h" }', "{ 'a\"b' = \"https://h\" }",
                                '{ "https://a:b@h/c" = "https://h" }', "{ conda-forge = 5 }",
