@@ -26,7 +26,15 @@ DOORS = {  # what may be imported where, and nowhere else
     "airflow": {
         *(
             f"installer/mlops_airflow/{n}.py"
-            for n in ("airflow", "bundle", "callbacks", "decorators", "deploy", "objectstore")
+            for n in (
+                "airflow",
+                "bundle",
+                "callbacks",
+                "decorators",
+                "deploy",
+                "logins",
+                "objectstore",
+            )
         ),
         "installer/mlops_airflow/operators.py",
         "installer/mlops_server/workflows/gate_dags.py",
