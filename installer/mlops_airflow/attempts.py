@@ -148,7 +148,9 @@ class Attempts:
     def _open(self) -> Iterator[sqlite3.Connection]:
         # A connection for each use: one must not cross a fork, nor threads.
         with closing(sqlite3.connect(self.file, timeout=10, isolation_level="IMMEDIATE")) as made:
+            # A crash of the machine takes the counts along anyway.
             made.execute("pragma synchronous = off")
+            made.execute("pragma journal_mode = memory")
             made.execute("create table if not exists wrong (key primary key, count, last)")
             made.execute("create table if not exists known (key primary key, last)")
             with made:

@@ -4,7 +4,6 @@ Beside the limits of `attempts`: a token ends with the password that it was made
 token is renewed while somebody works, so that an hour is enough for it.
 """
 
-import hashlib
 import os
 import tempfile
 import time
@@ -17,12 +16,9 @@ from typing import Any
 from airflow.configuration import conf
 from airflow.providers.fab.auth_manager.fab_auth_manager import FabAuthManager
 
+from mlops_airflow import tokens
 from mlops_airflow.attempts import Guard, Refused, guard
 
-PASSWORD, SINCE = "mlops_password", "mlops_since"
-"""In a token: which password it was made by; in one of the UI, when its login was looked at."""
-WORKDAY = 12 * 3600
-"""Seconds for which a token of the UI is renewed; then the browser's session is asked again."""
 CLAIMS: ContextVar[dict[str, Any]] = ContextVar("claims", default={})  # noqa: B039 - never changed
 RENEWED: ContextVar[float | None] = ContextVar("renewed", default=None)
 
@@ -31,11 +27,6 @@ RENEWED: ContextVar[float | None] = ContextVar("renewed", default=None)
 def _guard() -> Guard:
     # systemd makes the folder for the unit and takes it away with it.
     return guard(Path(os.environ.get("RUNTIME_DIRECTORY") or tempfile.mkdtemp(prefix="mlops-")))
-
-
-def mark(hashed: str | None) -> str:
-    """Which password a user has, in a word that tells nobody what it is."""
-    return hashlib.sha256((hashed or "").encode()).hexdigest()[:32]
 
 
 def lifetime() -> int:
@@ -77,10 +68,10 @@ class GuardedFabAuthManager(FabAuthManager):
         """What a token says of its user."""
         from flask import has_request_context
 
-        claims = {**super().serialize_user(user), PASSWORD: mark(user.password)}
+        claims = {**super().serialize_user(user), tokens.PASSWORD: tokens.mark(user.password)}
         # Only the pages of FAB make tokens for the UI.
         since = time.time() if has_request_context() else RENEWED.get()
-        return claims if since is None else {**claims, SINCE: since}
+        return claims if since is None else {**claims, tokens.SINCE: since}
 
     def deserialize_user(self, token: dict[str, Any]) -> Any:
         """The user of a token that is valid; Airflow refuses it on `ValueError`."""
@@ -96,24 +87,13 @@ class GuardedFabAuthManager(FabAuthManager):
 
     def refresh_user(self, *, user: Any) -> Any:
         """The user, when the token in the UI's cookie is to be replaced by a new one."""
-        since = renews(CLAIMS.get(), time.time(), lifetime())
+        since = tokens.renewed(CLAIMS.get(), lifetime())
         RENEWED.set(since)
         return None if since is None else user
 
 
 def _fits(token: dict[str, Any], user: Any) -> bool:
-    if PASSWORD in token:
-        return bool(token[PASSWORD] == mark(user.password))
-    # Made before there were marks, when they were good for a day.
-    return bool(time.time() - token.get("iat", 0) < lifetime())
-
-
-def renews(claims: dict[str, Any], now: float, life: float) -> float | None:
-    """When the login of a token was, if it is to be renewed; one that a program got never is."""
-    since, end = claims.get(SINCE), claims.get("exp", 0)
-    if since is None or end - now > life / 2 or now - since > WORKDAY:
-        return None
-    return float(since)
+    return tokens.fits(token, user.password, lifetime())
 
 
 def _client(headers: dict[str, str]) -> str:
