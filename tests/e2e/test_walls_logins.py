@@ -14,6 +14,7 @@ import ssl
 import time
 import urllib.parse
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 from probe import Probe
@@ -395,3 +396,55 @@ def test_the_ui_s_page_loads_what_its_policy_allows_and_has_no_script_in_it(prov
     for link in links:
         if link.startswith("./static"):
             assert Browser(provisioned).ask(link.removeprefix(".")).status == 200
+
+
+CHROMIUM = """\
+command -v chromedriver >/dev/null || {
+  apt-get -q update
+  DEBIAN_FRONTEND=noninteractive apt-get -yq install --no-install-recommends \
+    chromium chromium-driver
+}
+"""
+
+
+@pytest.fixture
+def chromium(provisioned: Server) -> None:
+    """Debian's browser in the box."""
+    provisioned.ssh(CHROMIUM)
+
+
+def test_a_browser_walks_the_ui_and_its_policy_is_in_nobody_s_way(provisioned, chromium):
+    """What the policy forbids is in the console; the walk shows what people use."""
+    run = provisioned.api(
+        "POST", "/api/v2/dags/mlops_canary/dagRuns", {"logical_date": None, "conf": {"token": "x"}}
+    )["dag_run_id"]
+    dag = "/dags/mlops_canary"
+    state = f"/api/v2{dag}/dagRuns/{run}"
+    wait_for(lambda: provisioned.api("GET", state)["state"] == "success", "the canary", 120)
+    wanted = {
+        "url": f"https://{provisioned.address}",
+        "user": "admin",
+        "password": provisioned.ssh("cat /etc/mlops/secrets/admin_password"),
+        "pages": [
+            ["/dags", "mlops_canary"],
+            [dag, "chirp"],
+            [f"{dag}/runs/{run}/tasks/chirp", "mlops-canary token=x"],
+            [f"{dag}/code", "def chirp"],
+            [dag, "Configuration JSON", "Trigger", "Advanced Options"],
+            ["/connections", "Connection"],
+            ["/variables", "Variable"],
+            ["/security/users", "mlops-verify"],
+            ["/auth/users/list/", "mlops-verify"],
+            [f"{dag}?graph", "chirp"],
+        ],
+    }
+    script = (Path(__file__).parent / "browse.py").read_text()
+    provisioned.ssh(f"cat > /tmp/browse.py <<'END'\n{script}\nEND")
+    # By the name in the URL, which is that of the first box in a copy.
+    there = f"ip addr add {provisioned.address}/32 dev lo 2>/dev/null || true"
+    said = provisioned.ssh(f"{there}\npython3 /tmp/browse.py <<'END'\n{json.dumps(wanted)}\nEND")
+    found = json.loads(said)
+    print(f"\n{json.dumps(found, indent=1)}")
+    assert "error" not in found, found["error"]
+    assert not [line for line in found["console"] if "Content Security Policy" in line]
+    assert not found["missing"]
