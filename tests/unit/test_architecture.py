@@ -28,7 +28,7 @@ DOORS = {  # what may be imported where, and nowhere else
             f"installer/mlops_airflow/{n}.py"
             for n in (
                 *("airflow", "bundle", "callbacks", "decorators", "deploy", "executor"),
-                *("objectstore", "tasks", "workload"),
+                *("logins", "objectstore", "tasks", "workload"),
             )
         ),
         "installer/mlops_airflow/operators.py",
