@@ -20,6 +20,8 @@ from mlops_install.shell import sh
 TAIL = 20
 LOG = "/var/log/mlops/install.log"
 RUN_DIR = "/run/mlops-install"
+OURS = f"mkdir -p {RUN_DIR}; chmod 700 {RUN_DIR}"
+"""Who may open a file may lock it, and so keep us waiting."""
 LEASE = 60
 """Seconds after which an installer that says nothing counts as gone."""
 STATE = journal.STATE
@@ -36,7 +38,7 @@ def busy(holder: str) -> str:
 
     Ends here when the run lock is no longer with `holder`, where that is not empty.
     """
-    text = f"mkdir -p {RUN_DIR}; exec 9>>{RUN_DIR}/busy; flock -s 9"
+    text = f"{OURS}; exec 9>>{RUN_DIR}/busy; flock -s 9"
     us = sh(holder)
     return text + (LOCKED.format(holder=f"{RUN_DIR}/holder", us=us) if holder else "")
 
