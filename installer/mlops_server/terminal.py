@@ -86,7 +86,7 @@ def _raw(master: int) -> Iterator[None]:
     termios.tcsetattr(master, termios.TCSANOW, before)
     _resize(master)
     signal.signal(signal.SIGWINCH, lambda *_: _resize(master))
-    tty.setraw(0)
+    tty.setraw(0, termios.TCSANOW)  # what was typed before is not lost
     try:
         yield
     finally:
@@ -143,7 +143,8 @@ def _pass_on(child: int, number: int) -> None:
 def _end_as(status: int) -> NoReturn:
     """End with the same code, or by the same signal."""
     if os.WIFSIGNALED(status):
-        signal.signal(os.WTERMSIG(status), signal.SIG_DFL)
+        with suppress(OSError):  # SIGKILL has nothing to restore
+            signal.signal(os.WTERMSIG(status), signal.SIG_DFL)
         os.kill(os.getpid(), os.WTERMSIG(status))
     os._exit(os.waitstatus_to_exitcode(status) if os.WIFEXITED(status) else 128)
 
