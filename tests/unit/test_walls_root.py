@@ -296,7 +296,7 @@ def test_data_comes_back_as_its_owner(theirs, tmp_path, python_of_all):
     subprocess.run(
         ["rm", "-rf", layout.data / "shut", layout.data / "link", layout.data / "secret"]
     )
-    with pytest.raises(mlops_server.errors.EnvError, match=r"only root could read .*/secret"):
+    with pytest.raises(mlops_server.errors.EnvError, match=r"only root could read: .*/secret"):
         data.restore(layout, packed)
     assert not (layout.data / "secret").exists()
     modes = {str(p.relative_to(layout.data)): (p.lstat().st_uid, oct(p.lstat().st_mode & 0o7777))

@@ -48,7 +48,7 @@ def restore(layout: Layout, archive: Path) -> None:
     if done.returncode:
         said = done.stderr[-MOST_SAID:].decode(errors="replace").strip()
         raise EnvError(
-            f"files of the data folder are missing{said or f': code {done.returncode}'}",
+            f"files of the data folder are missing, {said or f'code {done.returncode}'}",
             fix="correct that, then restore the same backup again: files that are there stay",
         )
 
@@ -70,11 +70,11 @@ def main(folder: str, root: str, inside: str) -> int:
         with _opened(folder) as place, tarfile.open(fileobj=sys.stdin.buffer) as tar:
             filling.fill(tar, place)
     except (OSError, tarfile.TarError, EOFError) as error:
-        print(f" from {root.rstrip('/')}/{filling.at} on: {error}", file=sys.stderr)
+        print(f"from {root.rstrip('/')}/{filling.at} on: {error}", file=sys.stderr)
         return 1
     if filling.private:
         names = ", ".join(f"{root.rstrip('/')}/{name}" for name in filling.private[:SHOWN])
-        print(f": only root could read {names}; `mlops backup unpack` has it", file=sys.stderr)
+        print(f"which only root could read: {names}", file=sys.stderr)
     return int(bool(filling.private))
 
 
