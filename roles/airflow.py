@@ -62,6 +62,7 @@ def environment(context: Context) -> Iterator[AnyResource]:
     for path in ("/opt/mlops/dags", "/opt/mlops/lib/airflow_config"):
         yield Directory(path)
     yield Venv(venv_path(context), lock(context), UV, NETWORK)
+    yield File(f"{venv_path(context)}/.lock", "", present=False)  # of earlier installers
     python = PYTHON[context.facts.os_version]
     site = f"{venv_path(context)}/lib/python{python}/site-packages"
     yield File(f"{site}/mlops.pth", PTH)

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
-from mlops_install.engine import LEASE, LOG, RUN_DIR, private
+from mlops_install.engine import LEASE, LOG, RUN_DIR
 from mlops_install.errors import LockError, MlopsError
 from mlops_install.host import Host
 from mlops_install.session import Session
@@ -28,7 +28,7 @@ MOST_RUNS = 2000
 """Lines of the history of runs."""
 
 SCRIPT = """\
-mkdir -p /var/lib/mlops; {private}
+mkdir -p {run} /var/lib/mlops; chmod 700 {run}  # who may open a file may lock it
 exec 8>>{run}/lock 9>>{run}/busy
 if ! flock -n 8; then echo "held $(cat {run}/holder)"; exit; fi
 echo {who} > {run}/holder
@@ -66,7 +66,7 @@ def held(
     since = datetime.now(UTC).isoformat(timespec="seconds")
     who = f"{getpass.getuser()} from {socket.gethostname()} since {since}"
     script = SCRIPT.format(
-        run=RUN_DIR, private=private(RUN_DIR), who=sh(who), lease=LEASE, wait=WAIT, run_id=sh(who),
+        run=RUN_DIR, who=sh(who), lease=LEASE, wait=WAIT, run_id=sh(who),
         log=LOG, log_bytes=LOG_BYTES, most=MOST_RUNS,
     )  # fmt: skip
     with contextlib.closing(host.open(script)) as session:

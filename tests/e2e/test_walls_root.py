@@ -222,3 +222,27 @@ def test_nobody_but_root_can_hold_a_lock_that_root_waits_for(provisioned):
     )
     assert as_airflow(provisioned, f"{hold}; true") == ""
     assert provisioned.ssh("find /opt /etc /srv /var/cache/mlops -xdev -type f -perm -2") == ""
+
+
+GO_BACK = """\
+exec 8>>/run/mlops-install/lock; flock 8
+/usr/local/bin/mlops upgrade drain --to 9.9.9 --timeout 60 >&2
+/usr/local/bin/mlops upgrade begin --kill >&2
+exec 8>&-
+for second in $(seq 240); do [ -e /var/lib/mlops/upgrade/state.json ] || break; sleep 1; done
+cat /var/lib/mlops/upgrade/last.json
+systemd-analyze security mlops-upgrade-guard.service | tail -1
+systemd-analyze security mlops-upgrade-recover.service | tail -1
+"""
+
+
+def test_the_guard_goes_back_within_its_walls(provisioned):
+    """As after the death of a run that had saved everything: database, files, services."""
+    provisioned.apply()
+    runs = provisioned.sql("select count(*) from dag_run")
+    last, *exposed = provisioned.ssh(GO_BACK).splitlines()
+    assert "runs again, with the database and files from before" in last
+    assert "no sign of life" not in last
+    assert [float(line.split(":")[1].split()[0]) <= 4 for line in exposed] == [True, True]
+    assert provisioned.sql("select count(*) from dag_run") == runs
+    assert provisioned.cli("plan").returncode == 0
