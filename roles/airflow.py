@@ -18,6 +18,7 @@ from mlops_install.resources.venv import Venv
 from mlops_install.roles import models, proxy
 from mlops_install.roles.base import NETWORK, TASK_USER
 from mlops_install.roles.models import CODE, UV
+from mlops_install.shell import as_user
 
 PYTHON = {"12": "3.11", "13": "3.13", "24.04": "3.12"}
 API_SERVER, SCHEDULER = "airflow-api-server@.service", "airflow-scheduler@.service"
@@ -65,6 +66,7 @@ def environment(context: Context) -> Iterator[AnyResource]:
     for path in ("/opt/mlops/dags", "/opt/mlops/lib/airflow_config"):
         yield Directory(path)
     yield Venv(venv_path(context), lock(context), UV, NETWORK)
+    yield File(f"{venv_path(context)}/.lock", "", present=False)  # of earlier installers
     python = PYTHON[context.facts.os_version]
     site = f"{venv_path(context)}/lib/python{python}/site-packages"
     yield File(f"{site}/mlops.pth", PTH)
@@ -83,7 +85,7 @@ def loads_dump(context: Context) -> bool:
 def tables(context: Context) -> Iterator[AnyResource]:
     """The tables of a new database, as today's Airflow makes them."""
     if loads_dump(context):
-        yield Tables("airflow", "airflow", locks.dump(context.config.airflow.version))
+        yield Tables("airflow", locks.dump(context.config.airflow.version))
 
 
 def configuration(context: Context) -> Iterator[AnyResource]:
@@ -182,10 +184,11 @@ def _helpers() -> Iterator[AnyResource]:
         ("/opt/mlops/lib/first_contents.py", "first_contents.py", 0o644),
         (LAUNCHER, "api_server.py", 0o644),
         ("/opt/mlops/dags/mlops_canary.py", "mlops_canary.py", 0o644),
-        ("/usr/local/bin/airflow", "airflow-cli", 0o755),
     )
     for path, template, mode in files:
         yield File(path, render(f"airflow/{template}"), mode)
+    cli = render("airflow/airflow-cli", as_airflow=as_user("airflow"), code=CODE)
+    yield File("/usr/local/bin/airflow", cli, 0o755)
 
 
 def _units(context: Context) -> Iterator[AnyResource]:

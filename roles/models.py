@@ -33,6 +33,7 @@ def tools(context: Context) -> Iterator[AnyResource]:
     lock = locks.read("tools.txt")
     yield Directory(TOOLS)
     yield Tools(f"{TOOLS}/{short(lock)}", lock, NETWORK)
+    yield File(f"{TOOLS}/{short(lock)}/.lock", "", present=False)  # of earlier installers
     yield Link(f"{TOOLS}/current", f"{TOOLS}/{short(lock)}")
     yield Directory(CODE)
     yield Tree(code_path(), code(), "code")
@@ -49,6 +50,7 @@ def tools(context: Context) -> Iterator[AnyResource]:
         yield UnitFile(f"/etc/systemd/system/mlops-model@.{kind}", text)
     for path in (ENVS, LOCKS, *CACHES):
         yield Directory(path, whole=True)
+    yield Directory("/var/cache/mlops/uv", 0o700, whole=True)  # uv lets everybody lock its files
     yield LongNames()
 
 

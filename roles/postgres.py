@@ -26,6 +26,8 @@ def server(context: Context) -> Iterator[AnyResource]:
     yield File(
         f"/etc/postgresql/{version}/main/conf.d/mlops.conf",
         _settings(context, theirs, inputs),
+        owner="postgres",
+        group="postgres",
     )
     yield Services("of PostgreSQL", {f"postgresql@{version}-main.service": "",
                                      "postgresql.service": ""})  # fmt: skip

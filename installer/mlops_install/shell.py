@@ -22,5 +22,10 @@ def in_place(new: str, path: str) -> str:
 
 
 def as_user(user: str, *words: object) -> str:
-    """The command `words` run as `user`, from root, without a login."""
-    return sh("runuser", "-u", user, "--", *words)
+    """The command `words` run as `user`, from root: the one place where shell text changes users.
+
+    Nothing of root's goes along: no variable, such as a proxy's login, and no terminal, into which
+    that user could type. And no login, which would take longer than most questions do.
+    """
+    become = ("setpriv", f"--reuid={user}", f"--regid={user}", "--init-groups")
+    return f'env -i HOME=/ LC_ALL=C.UTF-8 "PATH=$PATH" {sh("setsid", "-w", *become, *words)}'

@@ -46,7 +46,7 @@ NEW = """\
 set -e
 cd /; dump=$(ls -d /var/lib/mlops/backups/uninstall-*/airflow.dump)
 runuser -u postgres -- createdb -O airflow scratch
-runuser -u postgres -- pg_restore --exit-on-error -d scratch < $dump
+runuser -u airflow -- pg_restore --exit-on-error --no-owner -d scratch < $dump
 runuser -u postgres -- psql -XAtq -d scratch -c "select state, try_number from task_instance"
 runuser -u postgres -- dropdb scratch
 """
