@@ -26,8 +26,10 @@ command -v psql >/dev/null && [ -S {SOCKET} ] || exit {ABSENT}
 """
 ADMIN = SUPERUSER = "postgres"
 """The superuser, and the one database that it enters."""
-OWNER = "airflow"
-"""Whose all databases are, with a system user of the same name."""
+OWNER, TASKS = "airflow", "mlops-task"
+"""Whose the databases are, each with a system user of the same name."""
+OF_TASKS = "workflows"
+"""The database that tasks write."""
 PATIENCE = "60s"
 """How long a question may take: who owns a table may lock it, for as long as they like."""
 PSQL = ("psql", "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1")
@@ -37,9 +39,9 @@ ENTERED = "entered"
 """Begins the line that tells of a database that its owner may enter."""
 
 
-def psql(database: str = ADMIN) -> str:
+def psql(database: str = ADMIN, role: str = "") -> str:
     """psql in a database, for more words or a script; no schema of others is looked into."""
-    return program(database, *PSQL)
+    return program(database, *PSQL, role=role)
 
 
 def dump(database: str) -> str:
@@ -47,14 +49,19 @@ def dump(database: str) -> str:
     return program(database, "pg_dump", "-Fc", "--lock-wait-timeout=10min")
 
 
-def read_dump() -> str:
+def read_dump(database: str) -> str:
     """Shell text that reads a dump on stdin to its end, as the owner of what is in it."""
-    return as_user(OWNER, "pg_restore", "-f", "/dev/null")
+    return as_user(owner(database), "pg_restore", "-f", "/dev/null")
 
 
-def program(database: str, *words: str) -> str:
-    """A program of PostgreSQL's in a database, as who may enter it."""
-    role = SUPERUSER if database == ADMIN else OWNER
+def owner(database: str) -> str:
+    """Whose a database is."""
+    return TASKS if database == OF_TASKS else OWNER
+
+
+def program(database: str, *words: str, role: str = "") -> str:
+    """A program of PostgreSQL's in a database, as who may enter it, or another owner."""
+    role = role or (SUPERUSER if database == ADMIN else owner(database))
     name = database.replace("\\", r"\\").replace("'", r"\'")
     at = f"host={SOCKETS} user={role} dbname='{name}' options='{_options(database)}'"
     return as_user(role, *words, "-d", at)
@@ -67,9 +74,9 @@ def _options(database: str) -> str:
     return f"-c search_path=public -c statement_timeout={PATIENCE}"  # pg_catalog comes before it
 
 
-def sql(*statements: str, database: str = ADMIN) -> str:
+def sql(*statements: str, database: str = ADMIN, role: str = "") -> str:
     """A psql command that runs the statements and prints bare values."""
-    return f"{psql(database)} {sh(*(word for one in statements for word in ('-c', one)))}"
+    return f"{psql(database, role)} {sh(*(word for one in statements for word in ('-c', one)))}"
 
 
 def select(query: str, database: str = ADMIN) -> str:
@@ -119,7 +126,8 @@ def script(questions: Sequence[Query]) -> str:
     sessions = [_session(ADMIN, asked[ADMIN]), "may=$'\\n'$said$'\\n'"]
     for database in others:
         entered = f"*$'\\n{ENTERED} {database}\\n'*"
-        known = f"[ ~{OWNER} = '~{OWNER}' ]"  # as a word, while there is no system user
+        who = f"~{owner(database)}"
+        known = f"[ {who} = '{who}' ]"  # as a word, while there is no system user
         session = _session(database, asked[database])
         sessions.append(f"{known} || case $may in {entered})\n{session};; esac")
     # psql's code for an error in a script is the one by which a probe says that nothing is there.
@@ -134,7 +142,7 @@ def _may_enter(database: str) -> str:
     """SQL that prints a line where the owner may enter; the role may be another's, or not there."""
     return (
         f"select '{ENTERED} ' || datname from pg_database d, pg_roles r"
-        f" where datname = {literal(database)} and rolname = '{OWNER}' and rolcanlogin"
+        f" where datname = {literal(database)} and rolname = '{owner(database)}' and rolcanlogin"
         " and has_database_privilege(r.oid, d.oid, 'connect')"
     )
 

@@ -73,7 +73,7 @@ def dump(path: Path, database: str = NAME) -> Fingerprint:
         words = ("pg_dump", "-Fc", f"--snapshot={snapshot}", LOCKS)
         try:
             with writing(path) as out:
-                _done("pg_dump", subprocess.run(
+                _done("pg_dump", database, subprocess.run(
                     **sql.program(database, *words), stdout=out, stderr=subprocess.PIPE, text=True,
                     check=False,
                 ))  # fmt: skip
@@ -94,14 +94,16 @@ def load(path: Path, database: str) -> None:
             check=False,
         )  # fmt: skip
     if done.returncode:
-        raise EnvError(f"{path} cannot be restored", detail=done.stderr, fix=_fix(done.stderr))
+        fix = _fix(done.stderr, database)
+        raise EnvError(f"{path} cannot be restored", detail=done.stderr, fix=fix)
     psql("analyze", database)
 
 
 def create(database: str) -> None:
     """Make an empty database that only its owner may connect to, as the installer does."""
+    owner = sql.owner(database)
     psql(
-        f"create database \"{database}\" owner \"{sql.OWNER}\" encoding 'UTF8' locale 'C.UTF-8'"
+        f"create database \"{database}\" owner \"{owner}\" encoding 'UTF8' locale 'C.UTF-8'"
         f' template template0;\nrevoke all on database "{database}" from public'
     )
 
@@ -191,13 +193,14 @@ def _parsed(text: str) -> Fingerprint:
     return {name: f"{first}|{second}" for name, first, second in sql.values(text)}
 
 
-def _done(what: str, done: "subprocess.CompletedProcess[str]") -> None:
+def _done(what: str, database: str, done: "subprocess.CompletedProcess[str]") -> None:
     if done.returncode:
-        raise EnvError(f"{what} failed", detail=done.stderr, fix=_fix(done.stderr))
+        raise EnvError(f"{what} failed", detail=done.stderr, fix=_fix(done.stderr, database))
 
 
-def _fix(said: str) -> str:
+def _fix(said: str, database: str) -> str:
     """What somebody else put into a database its owner may not read or make."""
     if "permission denied" in said or "must be owner" in said:
-        return f"give it to the role {sql.OWNER} (`alter … owner to {sql.OWNER}`), or drop it"
+        owner = sql.owner(database)
+        return f'give it to the role {owner} (`alter … owner to "{owner}"`), or drop it'
     return sql.LOG

@@ -178,9 +178,9 @@ MEMORY = """
     found = sorted(subjects - {mine})
 """
 SOCKETS = """
-    import glob, os, socket
+    import os, socket
     found = []
-    for path in glob.glob("/run/mlops/tasks/*") + glob.glob("/run/systemd/*"):
+    for path in ("/run/mlops/tasks/1.sock", "/run/mlops/tasks/2.sock", "/run/systemd/private"):
         try:
             socket.socket(socket.AF_UNIX).connect(path)
             found.append(["connected", path])
@@ -197,7 +197,6 @@ SOCKETS = """
             found.append(["accepted", socket.socket(fileno=os.dup(descriptor)).accept()])
         except OSError:
             pass
-    found = [one for one in found if "notify" not in one[1] and "journal" not in one[1]]
 """
 PLACES = """
     import os

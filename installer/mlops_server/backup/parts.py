@@ -26,7 +26,7 @@ MANIFEST = "manifest.json"
 FILES = "files.tar.gz"
 DATA = "data.tar.gz"
 DATABASES = ("airflow", "workflows")
-SCRATCH = "mlops_backup_proof"
+SCRATCH = "_backup_proof"
 STATE = ("made", "workflows", "history.jsonl", "journal.jsonl", "server_name")
 COUNTED = {
     "DAG runs": "dag_run",
@@ -154,12 +154,13 @@ def _tar(root: Path, target: Path, paths: list[str]) -> None:
 
 def prove(dump: Path, what: str, wanted: database.Fingerprint) -> dict[str, str]:
     """Load a dump into a scratch database and compare; its schema heads. Raises `EnvError`."""
-    database.drop(SCRATCH)
+    scratch = f"{what}{SCRATCH}"  # by its name it has the same owner
+    database.drop(scratch)
     try:
-        compare(dump, SCRATCH, what, wanted)
-        return database.heads(SCRATCH)
+        compare(dump, scratch, what, wanted)
+        return database.heads(scratch)
     finally:
-        database.drop(SCRATCH)
+        database.drop(scratch)
 
 
 def compare(dump: Path, scratch: str, what: str, wanted: database.Fingerprint) -> None:
