@@ -428,7 +428,7 @@ def test_a_browser_walks_the_ui_and_its_policy_is_in_nobody_s_way(provisioned, c
         "pages": [
             ["/dags", "mlops_canary"],
             [dag, "chirp"],
-            [f"{dag}/runs/{run}/tasks/chirp", "mlops-canary token=x"],
+            [f"{dag}/runs/{run}/tasks/chirp", "Returned value was: {'token': 'x'"],
             [f"{dag}/code", "def chirp"],
             [dag, "Configuration JSON", "Trigger", "Advanced Options"],
             ["/connections", "Connection"],
