@@ -89,6 +89,7 @@ def walk(browser, wanted, found):
             browser.run("localStorage.setItem('default_dag_view', '\"graph\"')")
         browser.go(wanted["url"] + path)
         for click in clicks:
+            time.sleep(2)  # what a click opened comes in by degrees
             if not browser.wait(CLICK, bool, click):
                 found["missing"][f"{path} {click}"] = browser.run(TEXT)[-500:]
         said = browser.wait(FRAMES, lambda said: text in said)  # noqa: B023 - called at once

@@ -183,6 +183,20 @@ def test_a_flood_from_one_address_is_slowed_before_airflow_sees_it(provisioned, 
     assert time.monotonic() - begin < 60
 
 
+@pytest.mark.parametrize(
+    "path", ["login", "login/", "refresh", "../security/login", "%6cogin", "/login", "./login?x"]
+)
+def test_the_door_of_the_framework_is_shut(provisioned, path):
+    """It was open before, for tokens of 30 days."""
+    password = provisioned.ssh("cat /etc/mlops/secrets/admin_password")
+    body = {"username": "admin", "password": password, "provider": "db", "refresh": True}
+    found = Browser(provisioned).ask(
+        f"/auth/api/v1/security/{path}", "POST", json.dumps(body), Content_Type="application/json"
+    )
+    assert found.status == 404
+    assert "token" not in found.body
+
+
 def test_who_only_looks_at_the_login_page_is_not_slowed(provisioned):
     browser = Browser(provisioned)
     assert [browser.ask("/auth/login/").status for _ in range(40)] == [200] * 40
@@ -428,7 +442,7 @@ def test_a_browser_walks_the_ui_and_its_policy_is_in_nobody_s_way(provisioned, c
         "pages": [
             ["/dags", "mlops_canary"],
             [dag, "chirp"],
-            [f"{dag}/runs/{run}/tasks/chirp", "mlops-canary token=x"],
+            [f"{dag}/runs/{run}/tasks/chirp", "Returned value was: {'token': 'x'"],
             [f"{dag}/code", "def chirp"],
             [dag, "Configuration JSON", "Trigger", "Advanced Options"],
             ["/connections", "Connection"],
