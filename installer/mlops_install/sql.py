@@ -26,8 +26,8 @@ command -v psql >/dev/null && [ -S {SOCKET} ] || exit {ABSENT}
 """
 ADMIN = SUPERUSER = "postgres"
 """The superuser, and the one database that it enters."""
-OWNER = "airflow"
-"""Whose all databases are, with a system user of the same name."""
+OWNERS = {"airflow": "airflow", "workflows": "airflow"}
+"""Database -> whose it is, with a system user of the same name. `airflow_proof` is as `airflow`."""
 PATIENCE = "60s"
 """How long a question may take: who owns a table may lock it, for as long as they like."""
 PSQL = ("psql", "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1")
@@ -42,22 +42,29 @@ def psql(database: str = ADMIN) -> str:
     return program(database, *PSQL)
 
 
+def role(database: str) -> str:
+    """Who enters a database."""
+    if database == ADMIN:
+        return SUPERUSER
+    return OWNERS.get(database.partition("_")[0], OWNERS["airflow"])
+
+
 def dump(database: str) -> str:
     """pg_dump of a database, as its owner, in the custom format."""
     return program(database, "pg_dump", "-Fc", "--lock-wait-timeout=10min")
 
 
-def read_dump() -> str:
+def read_dump(database: str) -> str:
     """Shell text that reads a dump on stdin to its end, as the owner of what is in it."""
-    return as_user(OWNER, "pg_restore", "-f", "/dev/null")
+    return as_user(role(database), "pg_restore", "-f", "/dev/null")
 
 
 def program(database: str, *words: str) -> str:
     """A program of PostgreSQL's in a database, as who may enter it."""
-    role = SUPERUSER if database == ADMIN else OWNER
+    who = role(database)
     name = database.replace("\\", r"\\").replace("'", r"\'")
-    at = f"host={SOCKETS} user={role} dbname='{name}' options='{_options(database)}'"
-    return as_user(role, *words, "-d", at)
+    at = f"host={SOCKETS} user={who} dbname='{name}' options='{_options(database)}'"
+    return as_user(who, *words, "-d", at)
 
 
 def _options(database: str) -> str:
@@ -119,7 +126,8 @@ def script(questions: Sequence[Query]) -> str:
     sessions = [_session(ADMIN, asked[ADMIN]), "may=$'\\n'$said$'\\n'"]
     for database in others:
         entered = f"*$'\\n{ENTERED} {database}\\n'*"
-        known = f"[ ~{OWNER} = '~{OWNER}' ]"  # as a word, while there is no system user
+        who = role(database)
+        known = f"[ ~{who} = '~{who}' ]"  # as a word, while there is no system user
         session = _session(database, asked[database])
         sessions.append(f"{known} || case $may in {entered})\n{session};; esac")
     # psql's code for an error in a script is the one by which a probe says that nothing is there.
@@ -134,7 +142,7 @@ def _may_enter(database: str) -> str:
     """SQL that prints a line where the owner may enter; the role may be another's, or not there."""
     return (
         f"select '{ENTERED} ' || datname from pg_database d, pg_roles r"
-        f" where datname = {literal(database)} and rolname = '{OWNER}' and rolcanlogin"
+        f" where datname = {literal(database)} and rolname = '{role(database)}' and rolcanlogin"
         " and has_database_privilege(r.oid, d.oid, 'connect')"
     )
 

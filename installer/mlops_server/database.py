@@ -100,15 +100,20 @@ def load(path: Path, database: str) -> None:
 
 def create(database: str) -> None:
     """Make an empty database that only its owner may connect to, as the installer does."""
+    owner = sql.role(database)
     psql(
-        f"create database \"{database}\" owner \"{sql.OWNER}\" encoding 'UTF8' locale 'C.UTF-8'"
+        f"create database \"{database}\" owner \"{owner}\" encoding 'UTF8' locale 'C.UTF-8'"
         f' template template0;\nrevoke all on database "{database}" from public'
     )
 
 
-def drop(database: str) -> None:
-    """Remove a database, if it is there, and throw out who uses it."""
-    psql(f'drop database if exists "{database}" with (force)')
+def drop(*databases: str) -> None:
+    """Remove databases, as far as they are there, and throw out who uses them."""
+    names = ", ".join(map(sql.literal, databases))
+    # Who owns one may call it a template, which nobody could drop.
+    plain = f"update pg_database set datistemplate = false where datname in ({names})"
+    drops = (f'drop database if exists "{name}" with (force)' for name in databases)
+    psql(";\n".join([plain, *drops]))
 
 
 def rename(old: str, new: str) -> None:
@@ -199,5 +204,5 @@ def _done(what: str, done: "subprocess.CompletedProcess[str]") -> None:
 def _fix(said: str) -> str:
     """What somebody else put into a database its owner may not read or make."""
     if "permission denied" in said or "must be owner" in said:
-        return f"give it to the role {sql.OWNER} (`alter … owner to {sql.OWNER}`), or drop it"
+        return "give it to the role that owns the database (`alter … owner to ROLE`), or drop it"
     return sql.LOG

@@ -18,15 +18,17 @@ from mlops_server.person import Person
 
 ADMIN = SUPERUSER = "postgres"
 """The superuser, and the one database that it enters."""
-OWNER = "airflow"
-"""Whose all databases are, with a system user of the same name."""
+OWNERS = {"airflow": "airflow", "workflows": "airflow"}
+"""Database -> whose it is, with a system user of the same name. `airflow_proof` is as `airflow`."""
 PSQL = ("psql", "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1")
 LOG = "`journalctl -u 'postgresql@*'` tells more; then run the same command again"
 
 
 def role(database: str) -> str:
     """Who enters a database."""
-    return SUPERUSER if database == ADMIN else OWNER
+    if database == ADMIN:
+        return SUPERUSER
+    return OWNERS.get(database.partition("_")[0], OWNERS["airflow"])
 
 
 def program(database: str, *words: str) -> dict[str, Any]:

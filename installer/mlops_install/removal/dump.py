@@ -27,7 +27,7 @@ def dumping(databases: Sequence[str], backups: str) -> str:
     """Dump those of the databases that are there into a folder of its own among the backups."""
     names = ", ".join(map(literal, databases))
     dumps = (
-        ONE.format(name=sh(name), file=sh(f"{name}.dump"), dump=dump(name), read=read_dump())
+        ONE.format(name=sh(name), file=sh(f"{name}.dump"), dump=dump(name), read=read_dump(name))
         for name in databases
     )
     there = sql(f"select datname from pg_database where datname in ({names})")
