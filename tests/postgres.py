@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from mlops_install.shell import as_user
-from mlops_install.sql import OWNER, SOCKETS, SUPERUSER
+from mlops_install.sql import OWNERS, SOCKETS, SUPERUSER
 from mlops_server import database, sql
 from mlops_server.person import Person
 
@@ -40,10 +40,7 @@ def cluster() -> Iterator[None]:
 
 def here(script: str) -> str:
     """A script that asks a server's PostgreSQL, for the one of the tests."""
-    for before, after in (
-        (SOCKETS, os.environ["PGHOST"]),
-        (as_user(OWNER), as_user(SUPERUSER)),
-        (f"~{OWNER}", f"~{SUPERUSER}"),
-    ):
-        script = script.replace(before, after)
-    return script
+    for owner in OWNERS.values():
+        script = script.replace(as_user(owner), as_user(SUPERUSER))
+        script = script.replace(f"~{owner}", f"~{SUPERUSER}")
+    return script.replace(SOCKETS, os.environ["PGHOST"])

@@ -26,10 +26,8 @@ command -v psql >/dev/null && [ -S {SOCKET} ] || exit {ABSENT}
 """
 ADMIN = SUPERUSER = "postgres"
 """The superuser, and the one database that it enters."""
-OWNER, TASKS = "airflow", "mlops-task"
-"""Whose the databases are, each with a system user of the same name."""
-OF_TASKS = "workflows"
-"""The database that tasks write."""
+OWNERS = {"airflow": "airflow", "workflows": "mlops-task"}
+"""Database -> whose it is, with a system user of the same name. `airflow_proof` is as `airflow`."""
 PATIENCE = "60s"
 """How long a question may take: who owns a table may lock it, for as long as they like."""
 PSQL = ("psql", "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1")
@@ -39,9 +37,16 @@ ENTERED = "entered"
 """Begins the line that tells of a database that its owner may enter."""
 
 
-def psql(database: str = ADMIN, role: str = "") -> str:
+def psql(database: str = ADMIN, who: str = "") -> str:
     """psql in a database, for more words or a script; no schema of others is looked into."""
-    return program(database, *PSQL, role=role)
+    return program(database, *PSQL, who=who)
+
+
+def role(database: str) -> str:
+    """Who enters a database."""
+    if database == ADMIN:
+        return SUPERUSER
+    return OWNERS.get(database.partition("_")[0], OWNERS["airflow"])
 
 
 def dump(database: str) -> str:
@@ -51,20 +56,15 @@ def dump(database: str) -> str:
 
 def read_dump(database: str) -> str:
     """Shell text that reads a dump on stdin to its end, as the owner of what is in it."""
-    return as_user(owner(database), "pg_restore", "-f", "/dev/null")
+    return as_user(role(database), "pg_restore", "-f", "/dev/null")
 
 
-def owner(database: str) -> str:
-    """Whose a database is."""
-    return TASKS if database == OF_TASKS else OWNER
-
-
-def program(database: str, *words: str, role: str = "") -> str:
-    """A program of PostgreSQL's in a database, as who may enter it, or another owner."""
-    role = role or (SUPERUSER if database == ADMIN else owner(database))
+def program(database: str, *words: str, who: str = "") -> str:
+    """A program of PostgreSQL's in a database, as who may enter it; `who` else, an owner too."""
+    who = who or role(database)
     name = database.replace("\\", r"\\").replace("'", r"\'")
-    at = f"host={SOCKETS} user={role} dbname='{name}' options='{_options(database)}'"
-    return as_user(role, *words, "-d", at)
+    at = f"host={SOCKETS} user={who} dbname='{name}' options='{_options(database)}'"
+    return as_user(who, *words, "-d", at)
 
 
 def _options(database: str) -> str:
@@ -74,9 +74,9 @@ def _options(database: str) -> str:
     return f"-c search_path=public -c statement_timeout={PATIENCE}"  # pg_catalog comes before it
 
 
-def sql(*statements: str, database: str = ADMIN, role: str = "") -> str:
+def sql(*statements: str, database: str = ADMIN, who: str = "") -> str:
     """A psql command that runs the statements and prints bare values."""
-    return f"{psql(database, role)} {sh(*(word for one in statements for word in ('-c', one)))}"
+    return f"{psql(database, who)} {sh(*(word for one in statements for word in ('-c', one)))}"
 
 
 def select(query: str, database: str = ADMIN) -> str:
@@ -126,8 +126,8 @@ def script(questions: Sequence[Query]) -> str:
     sessions = [_session(ADMIN, asked[ADMIN]), "may=$'\\n'$said$'\\n'"]
     for database in others:
         entered = f"*$'\\n{ENTERED} {database}\\n'*"
-        who = f"~{owner(database)}"
-        known = f"[ {who} = '{who}' ]"  # as a word, while there is no system user
+        who = role(database)
+        known = f"[ ~{who} = '~{who}' ]"  # as a word, while there is no system user
         session = _session(database, asked[database])
         sessions.append(f"{known} || case $may in {entered})\n{session};; esac")
     # psql's code for an error in a script is the one by which a probe says that nothing is there.
@@ -142,7 +142,7 @@ def _may_enter(database: str) -> str:
     """SQL that prints a line where the owner may enter; the role may be another's, or not there."""
     return (
         f"select '{ENTERED} ' || datname from pg_database d, pg_roles r"
-        f" where datname = {literal(database)} and rolname = '{owner(database)}' and rolcanlogin"
+        f" where datname = {literal(database)} and rolname = '{role(database)}' and rolcanlogin"
         " and has_database_privilege(r.oid, d.oid, 'connect')"
     )
 

@@ -73,7 +73,7 @@ def dump(path: Path, database: str = NAME) -> Fingerprint:
         words = ("pg_dump", "-Fc", f"--snapshot={snapshot}", LOCKS)
         try:
             with writing(path) as out:
-                _done("pg_dump", database, subprocess.run(
+                _done("pg_dump", subprocess.run(
                     **sql.program(database, *words), stdout=out, stderr=subprocess.PIPE, text=True,
                     check=False,
                 ))  # fmt: skip
@@ -94,23 +94,26 @@ def load(path: Path, database: str) -> None:
             check=False,
         )  # fmt: skip
     if done.returncode:
-        fix = _fix(done.stderr, database)
-        raise EnvError(f"{path} cannot be restored", detail=done.stderr, fix=fix)
+        raise EnvError(f"{path} cannot be restored", detail=done.stderr, fix=_fix(done.stderr))
     psql("analyze", database)
 
 
 def create(database: str) -> None:
     """Make an empty database that only its owner may connect to, as the installer does."""
-    owner = sql.owner(database)
+    owner = sql.role(database)
     psql(
         f"create database \"{database}\" owner \"{owner}\" encoding 'UTF8' locale 'C.UTF-8'"
         f' template template0;\nrevoke all on database "{database}" from public'
     )
 
 
-def drop(database: str) -> None:
-    """Remove a database, if it is there, and throw out who uses it."""
-    psql(f'drop database if exists "{database}" with (force)')
+def drop(*databases: str) -> None:
+    """Remove databases, as far as they are there, and throw out who uses them."""
+    names = ", ".join(map(sql.literal, databases))
+    # Who owns one may call it a template, which nobody could drop.
+    plain = f"update pg_database set datistemplate = false where datname in ({names})"
+    drops = (f'drop database if exists "{name}" with (force)' for name in databases)
+    psql(";\n".join([plain, *drops]))
 
 
 def rename(old: str, new: str) -> None:
@@ -193,14 +196,13 @@ def _parsed(text: str) -> Fingerprint:
     return {name: f"{first}|{second}" for name, first, second in sql.values(text)}
 
 
-def _done(what: str, database: str, done: "subprocess.CompletedProcess[str]") -> None:
+def _done(what: str, done: "subprocess.CompletedProcess[str]") -> None:
     if done.returncode:
-        raise EnvError(f"{what} failed", detail=done.stderr, fix=_fix(done.stderr, database))
+        raise EnvError(f"{what} failed", detail=done.stderr, fix=_fix(done.stderr))
 
 
-def _fix(said: str, database: str) -> str:
+def _fix(said: str) -> str:
     """What somebody else put into a database its owner may not read or make."""
     if "permission denied" in said or "must be owner" in said:
-        owner = sql.owner(database)
-        return f'give it to the role {owner} (`alter … owner to "{owner}"`), or drop it'
+        return "give it to the role that owns the database (`alter … owner to ROLE`), or drop it"
     return sql.LOG

@@ -18,22 +18,17 @@ from mlops_server.person import Person
 
 ADMIN = SUPERUSER = "postgres"
 """The superuser, and the one database that it enters."""
-OWNER, TASKS = "airflow", "mlops-task"
-"""Whose the databases are, each with a system user of the same name."""
-OF_TASKS = "workflows"
-"""How the names of the databases begin that tasks write."""
+OWNERS = {"airflow": "airflow", "workflows": "mlops-task"}
+"""Database -> whose it is, with a system user of the same name. `airflow_proof` is as `airflow`."""
 PSQL = ("psql", "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1")
 LOG = "`journalctl -u 'postgresql@*'` tells more; then run the same command again"
 
 
-def owner(database: str) -> str:
-    """Whose a database is, or a copy of it under another name."""
-    return TASKS if database.startswith(OF_TASKS) else OWNER
-
-
 def role(database: str) -> str:
     """Who enters a database."""
-    return SUPERUSER if database == ADMIN else owner(database)
+    if database == ADMIN:
+        return SUPERUSER
+    return OWNERS.get(database.partition("_")[0], OWNERS["airflow"])
 
 
 def program(database: str, *words: str) -> dict[str, Any]:

@@ -21,7 +21,6 @@ SHAPED = """\
 create schema walls;
 create function walls.take() returns boolean language plpgsql as $$ begin
   begin execute 'alter role airflow superuser'; exception when others then null; end;
-  begin execute 'alter database airflow is_template true'; exception when others then null; end;
   return true; end $$;
 create table public.walls_bait (a int);
 insert into public.walls_bait values (1);
@@ -48,7 +47,6 @@ drop table public.walls_bait cascade;
 drop schema walls cascade;
 """
 POWER = "select rolname from pg_roles where rolsuper and rolname <> 'postgres'"
-TEMPLATE = "select datname from pg_database where datistemplate and datname !~ '^template'"
 DRAIN = """\
 from mlops_server.upgrade import services, tasks
 tasks.active(); tasks.runs(); services.last_job()
@@ -71,9 +69,8 @@ def sql(server: Server, text: str, database: str = "airflow") -> str:
 
 
 def power(server: Server) -> str:
-    """Which roles and databases have what nobody gave them."""
-    text = f"{POWER}; {TEMPLATE}"
-    return server.ssh(f"cd /; runuser -u postgres -- psql -XqAt -d postgres -c {shlex.quote(text)}")
+    """Which roles have what nobody gave them."""
+    return server.ssh(f"cd /; runuser -u postgres -- psql -XqAt -c {shlex.quote(POWER)}")
 
 
 @contextmanager

@@ -65,12 +65,13 @@ def test_one_module_a_side_speaks_to_postgresql():
     doors = {f"installer/mlops_{side}/sql.py" for side in ("install", "server")}
     assert found(r"SUPERUSER|as_user\(['\"]postgres|named\(['\"]postgres") == doors
     for module in (sql, mlops_server.sql):
-        assert (module.ADMIN, module.OWNER) == ("postgres", "airflow")
+        assert (module.ADMIN, module.OWNERS) == ("postgres", sql.OWNERS)
+        assert "postgres" not in module.OWNERS.values()
     assert "user=postgres" in sql.psql()
     for name in ("airflow", "workflows", "airflow_before", "template1"):
-        assert "user=airflow" in sql.psql(name)
+        assert f"user={sql.role(name)} " in sql.psql(name)
         assert "postgres" not in sql.psql(name).replace(sql.SOCKETS, "")
-        assert mlops_server.sql.role(name) == "airflow"
+        assert mlops_server.sql.role(name) == sql.role(name) != "postgres"
 
 
 def test_nothing_of_roots_goes_along(monkeypatch):
@@ -277,6 +278,13 @@ def test_a_link_in_a_folder_of_others_leads_root_nowhere(theirs, trap):
     assert [path.name for path in prize.parent.iterdir()] == ["prize"]
 
 
+@postgres.NEEDED
+def test_a_database_that_its_owner_calls_a_template_is_dropped_all_the_same(shaped):
+    database.psql("alter database airflow is_template true", database.NAME)
+    database.drop(database.NAME)
+    assert not database.exists(database.NAME)
+
+
 @root
 def test_data_comes_back_as_its_owner(theirs, tmp_path, python_of_all):
     """With modes that keep its owner out of his own folders, and without what was root's alone."""
@@ -376,16 +384,21 @@ def python_of_all(monkeypatch):
     monkeypatch.setattr(sys, "executable", "/usr/bin/python3")
 
 
-def on_a_terminal(code: str, redirect: str = "", typed: bytes = b"") -> tuple[str, int]:
+def on_a_terminal(
+    code: str, redirect: str = "", typed: bytes = b"", after: bytes = b""
+) -> tuple[str, int]:
     """What it shows, and how it ends, as root on a terminal; file 3 is that terminal."""
     child, master = pty.fork()
     if child == 0:
         os.dup2(0, 3)
         words = ["/usr/bin/python3", "-c", RUN, str(Path(mlops_server.__file__).parents[1]), code]
         os.execvp("sh", ["sh", "-c", f'"$@" {redirect}', "sh", *words])
-    os.write(master, typed)
+    os.write(master, b"" if after else typed)
     shown = b""
     while True:
+        if after and after in shown:
+            os.write(master, typed)
+            after = b""
         try:
             block = os.read(master, 4096)
         except OSError:
@@ -428,7 +441,9 @@ def test_what_is_typed_arrives_and_ends_are_its_own(python_of_all):
     assert os.waitstatus_to_exitcode(status_) == 7
     _, status_ = on_a_terminal("import os; os.kill(os.getpid(), 9)")
     assert os.waitstatus_to_exitcode(status_) in (-signal.SIGKILL, 128 + signal.SIGKILL)
-    shown, status_ = on_a_terminal("import time; time.sleep(30)", typed=b"\x03")
+    shown, status_ = on_a_terminal(
+        "import time; print('READY', flush=True); time.sleep(30)", "", b"\x03", b"READY"
+    )
     assert os.waitstatus_to_exitcode(status_) != 0
 
 

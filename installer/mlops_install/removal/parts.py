@@ -120,7 +120,16 @@ def databases(
             f"command -v psql >/dev/null && [ -S {SOCKET} ] || exit 0\n"
             f"{_there('database', 'datname', names)}\n{_there('role', 'rolname', roles)}"
         )
-    dropped = [f"drop database if exists {_name(name)} with (force)" for name in names]
+    # Who owns one may call it a template, which nobody could drop.
+    dropped = (
+        [
+            "update pg_database set datistemplate = false"
+            f" where datname in ({', '.join(map(literal, names))})"
+        ]
+        if names
+        else []
+    )
+    dropped += [f"drop database if exists {_name(name)} with (force)" for name in names]
     dropped += [f"drop role if exists {_name(role)}" for role in roles if not clusters]
     drop = sql(*dropped)
     away = [

@@ -254,6 +254,6 @@ class TaskDatabase(Database):
         text = f"begin; {schemas}; {reassign}; commit"
         # It gives away the former owner's databases too, which needs the right to create some.
         yield Run(sql(f'alter role "{self.former}" createdb'), title=f"psql: {reassign}")
-        yield Run(sql(text, database=self.database, role=self.former), title=f"psql: {reassign}")
+        yield Run(sql(text, database=self.database, who=self.former), title=f"psql: {reassign}")
         back = f'alter database "{self.former}" owner to "{self.former}"'
         yield Run(sql(back, f'alter role "{self.former}" nocreatedb'), title=f"psql: {back}")

@@ -26,7 +26,8 @@ MANIFEST = "manifest.json"
 FILES = "files.tar.gz"
 DATA = "data.tar.gz"
 DATABASES = ("airflow", "workflows")
-SCRATCH = "_backup_proof"
+FORMER = "mlops_backup_proof"
+"""The scratch database of earlier installers."""
 STATE = ("made", "workflows", "history.jsonl", "journal.jsonl", "server_name")
 COUNTED = {
     "DAG runs": "dag_run",
@@ -154,8 +155,8 @@ def _tar(root: Path, target: Path, paths: list[str]) -> None:
 
 def prove(dump: Path, what: str, wanted: database.Fingerprint) -> dict[str, str]:
     """Load a dump into a scratch database and compare; its schema heads. Raises `EnvError`."""
-    scratch = f"{what}{SCRATCH}"  # by its name it has the same owner
-    database.drop(scratch)
+    scratch = f"{what}_proof"
+    database.drop(scratch, FORMER)
     try:
         compare(dump, scratch, what, wanted)
         return database.heads(scratch)
