@@ -444,7 +444,7 @@ def test_a_browser_walks_the_ui_and_its_policy_is_in_nobody_s_way(provisioned, c
             [dag, "chirp"],
             [f"{dag}/runs/{run}/tasks/chirp", "Returned value was: {'token': 'x'"],
             [f"{dag}/code", "def chirp"],
-            [dag, "Configuration JSON", "Trigger", "Advanced Options"],
+            [dag, "Trigger Dag - mlops_canary", "Trigger"],
             ["/connections", "Connection"],
             ["/variables", "Variable"],
             ["/security/users", "mlops-verify"],
