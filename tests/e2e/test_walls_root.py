@@ -228,7 +228,7 @@ exec 8>>/run/mlops-install/lock; flock 8
 /usr/local/bin/mlops upgrade begin --kill >&2
 exec 8>&-
 for second in $(seq 240); do [ -e /var/lib/mlops/upgrade/state.json ] || break; sleep 1; done
-cat /var/lib/mlops/upgrade/last.json
+tr -d '\\n' < /var/lib/mlops/upgrade/last.json; echo
 systemd-analyze security mlops-upgrade-guard.service | tail -1
 systemd-analyze security mlops-upgrade-recover.service | tail -1
 """
