@@ -1,14 +1,13 @@
 """Remove what is not needed: first out of the way by one rename, then at leisure."""
 
 import hashlib
-import json
 import os
 from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
-from mlops_server import confined, inuse
+from mlops_server import confined, inuse, jsontext
 from mlops_server.condapart import Say
 from mlops_server.layout import SHORT, Layout, lock_hash
 from mlops_server.store import RUBBISH, Model, held, models
@@ -115,5 +114,5 @@ def _archives(layout: Layout) -> set[str]:
     found: set[str] = set()
     for path in layout.envs.glob(f"*/builds/*/{inuse.READY}"):
         with suppress(OSError, ValueError):
-            found.update(json.loads(path.read_bytes()).get("archives", ()))
+            found.update(jsontext.loads(path.read_bytes()).get("archives", ()))
     return found

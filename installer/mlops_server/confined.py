@@ -17,6 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from mlops_server import jsontext
 from mlops_server.errors import BadLock, EnvError
 from mlops_server.layout import Layout
 
@@ -284,8 +285,8 @@ def _converse(process: "subprocess.Popen[bytes]", request: Answer, say: Say) -> 
 
 def _read(line: bytes) -> Answer:
     try:
-        found = json.loads(line)
-    except (ValueError, RecursionError):
+        found = jsontext.loads(line)
+    except ValueError:
         return {}
     return found if isinstance(found, dict) else {}
 
@@ -307,9 +308,7 @@ def shown(text: str) -> str:
 def _unit(name: str, yard: Yard | None, network: bool, seconds: int, user: str = "") -> list[str]:
     who = f"User={user}" if user else NOBODY
     given = [who, *WALLS, *BUILD, *(NETWORK if network else NO_NETWORK), f"RuntimeMaxSec={seconds}"]
-    given.append(FILE if yard else OUTPUT)
-    if yard:
-        given.append(f"BindPaths={yard.hidden}:{yard.seen}")
+    given += [FILE, f"BindPaths={yard.hidden}:{yard.seen}"] if yard else [OUTPUT]
     variables = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "HOME": "/tmp"}  # noqa: S108
     variables |= {"PYTHONPATH": os.environ.get("PYTHONPATH", "")}
     return [

@@ -3,11 +3,11 @@
 Root, too, reads these files: to list packages, to compare files, to set variables.
 """
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from mlops_server import jsontext
 from mlops_server.takeover import inward, refuse
 
 RECORD = 64 << 20
@@ -36,7 +36,7 @@ def _load(prefix: Path, path: Path, most: int) -> dict[str, Any]:
     try:
         if path.stat().st_size > most:
             refuse(name, f"is more than {most >> 20} MiB")
-        found = json.loads(path.read_bytes())
+        found = jsontext.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError):
         found = None
     if not isinstance(found, dict):

@@ -121,14 +121,8 @@ def databases(
             f"{_there('database', 'datname', names)}\n{_there('role', 'rolname', roles)}"
         )
     # Who owns one may call it a template, which nobody could drop.
-    dropped = (
-        [
-            "update pg_database set datistemplate = false"
-            f" where datname in ({', '.join(map(literal, names))})"
-        ]
-        if names
-        else []
-    )
+    those = ", ".join(map(literal, (*names, "")))
+    dropped = [f"update pg_database set datistemplate = false where datname in ({those})"]
     dropped += [f"drop database if exists {_name(name)} with (force)" for name in names]
     dropped += [f"drop role if exists {_name(role)}" for role in roles if not clusters]
     drop = sql(*dropped)

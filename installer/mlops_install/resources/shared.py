@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from mlops_install.entries import At, entry
 from mlops_install.resource import Made, Resource, Run, Step
 from mlops_install.resources.file import Access, access
-from mlops_install.shell import sh
+from mlops_install.shell import as_user, sh
 
 
 @dataclass(frozen=True)
@@ -47,10 +47,8 @@ class Shared(Resource[Access]):
 
     def _opened(self) -> str:
         """The directory itself comes last: it tells whether this was done."""
-        who = ("setpriv", f"--reuid={self.owner}", f"--regid={self.owner}",
-               f"--groups={self.group}", "--reset-env")  # fmt: skip
         mine = ("find", f"{self.path}/", "-mindepth", "1", "-user", self.owner)
         every = (*mine, "!", "-type", "l", "-exec", "chgrp", self.group, "{}", "+",
                  "-exec", "chmod", "g+rwX", "{}", "+")  # fmt: skip
         folders = (*mine, "-type", "d", "-exec", "chmod", "g+s", "{}", "+")
-        return f"{sh(*who, *every)}\n{sh(*who, *folders)}"
+        return "\n".join(as_user(self.owner, *x, group=self.group) for x in (every, folders))
