@@ -1,7 +1,7 @@
 """Files of the data folder that are missing come back; those that are there stay.
 
-Tasks own the folder, so whoever unpacks is its owner too: what is exchanged meanwhile leads nowhere
-that they could not go by themselves. No path in it is followed: each folder is opened from the one
+Tasks write in the folder, so whoever unpacks is their user: what is exchanged meanwhile leads
+nowhere that they could not go by themselves. No path in it is followed: each folder is opened from the one
 above it, and may be no link. A file is written in the folder where it belongs, which may be a disk
 of its own, and gets its name when it is whole. Folders get their modes last, the inner ones first:
 who may write into none of his own could fill none.
@@ -43,7 +43,7 @@ def restore(layout: Layout, archive: Path) -> None:
     with archive.open("rb") as packed:
         done = subprocess.run(
             words, stdin=packed, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, check=False,
-            env={"PYTHONPATH": str(CODE), "LC_ALL": "C.UTF-8"}, **_owner_of(folder).options(),
+            env={"PYTHONPATH": str(CODE), "LC_ALL": "C.UTF-8"}, **_writer(folder).options(),
         )  # fmt: skip
     if done.returncode:
         said = done.stderr[-MOST_SAID:].decode(errors="replace").strip()
@@ -53,10 +53,13 @@ def restore(layout: Layout, archive: Path) -> None:
         )
 
 
-def _owner_of(folder: Path) -> Person:
-    """Whose the folder is. Raises `EnvError`."""
-    uid = folder.stat().st_uid
+def _writer(folder: Path) -> Person:
+    """Who works there: tasks, by its group, or else its owner. Raises `EnvError`."""
+    found = folder.stat()
+    uid = found.st_uid
     try:
+        if found.st_gid and found.st_mode & 0o020:
+            return Person.named(grp.getgrgid(found.st_gid).gr_name)
         return Person.named(pwd.getpwuid(uid).pw_name)
     except KeyError:
         fix = f"`chown` {folder} to the user of tasks, then restore the same backup again"
