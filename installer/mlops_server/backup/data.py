@@ -1,10 +1,10 @@
 """Files of the data folder that are missing come back; those that are there stay.
 
 Tasks write in the folder, so whoever unpacks is their user: what is exchanged meanwhile leads
-nowhere that they could not go by themselves. No path in it is followed: each folder is opened from the one
-above it, and may be no link. A file is written in the folder where it belongs, which may be a disk
-of its own, and gets its name when it is whole. Folders get their modes last, the inner ones first:
-who may write into none of his own could fill none.
+nowhere that they could not go by themselves. No path in it is followed: each folder is opened from
+the one above it, and may be no link. A file is written in the folder where it belongs, which may be
+a disk of its own, and gets its name when it is whole. Folders get their modes last, the inner ones
+first: who may write into none of his own could fill none.
 """
 
 import errno
