@@ -79,6 +79,8 @@ def system(context: Context) -> Iterator[AnyResource]:
 
 def installed(context: Context, names: tuple[str, ...]) -> Iterator[AnyResource]:
     """The packages of all roles, beside what needs only the first ones."""
+    if context.config.base.security_updates:  # the package would make it, and leave it behind
+        yield Directory("/var/log/unattended-upgrades", 0o750, "root", "adm", whole=True)
     yield _packages(context, tuple(name for name in names if name not in FIRST), "packages")
 
 
