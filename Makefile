@@ -41,8 +41,8 @@ tools: $(READY)
 e2e: $(READY)
 	$(BIN)/pytest -v -rs -n 4 --dist loadscope tests/e2e $(ATTACKS:%=--ignore=%)
 
-# The long series of attacks: packages, commits, logins and pages.
-ATTACKS := $(patsubst %,tests/e2e/test_walls_%.py,builds commits logins)
+# The long series of attacks: packages, commits, logins and pages, root and postgres; and real security updates.
+ATTACKS := $(patsubst %,tests/e2e/test_walls_%.py,builds commits logins root) tests/e2e/test_updates.py
 attacks: $(READY)
 	$(BIN)/pytest -v -rs -n 2 --dist loadscope $(ATTACKS)
 

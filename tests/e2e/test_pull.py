@@ -377,7 +377,8 @@ def test_tasks_get_nothing_else_through_the_door(puller: Server) -> None:
     code = "from mlops_airflow.door import ask; import sys; sys.exit(ask(sys.argv[1:], print).code)"
     start = "cd /; export PYTHONPATH=/opt/mlops/lib/python/current; runuser -u"
     command = f"python3 -c {shlex.quote(code)}"
-    assert puller.try_ssh(f"{start} airflow -- {command} workflows status").returncode == 0
-    assert puller.try_ssh(f"{start} airflow -- {command} workflows rollback").returncode == 1
-    denied = puller.try_ssh(f"{start} nobody -- {command} workflows status")
-    assert "Permission denied" in denied.stderr
+    assert puller.try_ssh(f"{start} mlops-task -- {command} workflows status").returncode == 0
+    assert puller.try_ssh(f"{start} mlops-task -- {command} workflows rollback").returncode == 1
+    for other in ("nobody", "airflow"):
+        denied = puller.try_ssh(f"{start} {other} -- {command} workflows status")
+        assert "Permission denied" in denied.stderr
