@@ -13,7 +13,7 @@ import json
 import os
 import socket
 import socketserver
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from types import SimpleNamespace
 from typing import Any
 
@@ -93,7 +93,8 @@ def serve() -> None:
     """Run what the scheduler sends, until systemd says stop."""
     runner._prctl(runner.PR_SET_DUMPABLE, 0)  # tasks have this user: they must not look inside
     for module in NEEDED:
-        importlib.import_module(module)
+        with suppress(ImportError):
+            importlib.import_module(module)
     _quiet()
     gc.collect()
     gc.freeze()  # a process shares this memory until it writes there, and collecting writes
