@@ -1,11 +1,12 @@
 """Byte code for the packages that come without: those for any platform (noarch)."""
 
-import json
 import os
 import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+
+from mlops_server import jsontext
 
 _SOURCE = re.compile(r"(lib/python(3\.\d+t?)/(?:.*/)?)([^/]+)\.py")
 
@@ -29,7 +30,7 @@ def compile_noarch(prefix: Path) -> None:
 
 def _sources(prefix: Path) -> Iterator[str]:
     for path in sorted((prefix / "conda-meta").glob("*.json")):
-        record = json.loads(path.read_bytes())
+        record = jsontext.loads(path.read_bytes())
         # Not its `noarch`: read from a lock, that is only guessed from the build's name.
         if record.get("subdir") == "noarch":
             files = record.get("files", ())

@@ -1,13 +1,12 @@
 """The smoke test: what environment.yml asks for must import, as the user that will do it."""
 
-import json
 import re
 import signal
 import subprocess
 import tempfile
 from pathlib import Path
 
-from mlops_server import activation, lockfile
+from mlops_server import activation, jsontext, lockfile
 from mlops_server.errors import BadLock, EnvError
 from mlops_server.person import Person
 from mlops_server.workflows import sandbox
@@ -91,7 +90,7 @@ def asked_modules(prefix: Path, environment: Path) -> list[str]:
 
 
 def _conda_files(prefix: Path) -> dict[str, list[str]]:
-    metas = (json.loads(p.read_bytes()) for p in (prefix / "conda-meta").glob("*.json"))
+    metas = (jsontext.loads(p.read_bytes()) for p in (prefix / "conda-meta").glob("*.json"))
     return {
         meta["name"]: [name for name in sorted(meta.get("files", ())) if "/site-packages/" in name]
         for meta in metas
