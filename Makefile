@@ -5,7 +5,7 @@ RUNTIME := .venv/.runtime
 READY := .venv/.ready
 INSTALL := $(BIN)/python scripts/pip-install
 
-.PHONY: demo demo-box demo-down test quick lint unit tools e2e chaos upgrade-test faults bench lock clean uninstall-test versions-test vm-test
+.PHONY: demo demo-box demo-down test quick lint unit tools e2e attacks chaos upgrade-test faults bench lock clean uninstall-test versions-test vm-test
 
 # The box is made while the virtual environment is filled: all that it needs is Python itself.
 demo:
@@ -39,7 +39,12 @@ tools: $(READY)
 
 # What a machine cannot run is skipped with its reason; under CI=true that is a failure.
 e2e: $(READY)
-	$(BIN)/pytest -v -rs -n 4 --dist loadscope tests/e2e
+	$(BIN)/pytest -v -rs -n 4 --dist loadscope tests/e2e $(ATTACKS:%=--ignore=%)
+
+# The long series of attacks: packages, commits, logins and pages, root and postgres; and real security updates.
+ATTACKS := $(patsubst %,tests/e2e/test_walls_%.py,builds commits logins root) tests/e2e/test_updates.py
+attacks: $(READY)
+	$(BIN)/pytest -v -rs -n 2 --dist loadscope $(ATTACKS)
 
 # Twenty interruptions at random moments; takes the better part of an hour.
 chaos: $(READY)

@@ -11,16 +11,19 @@ from mlops_install.resource import AnyResource
 from mlops_install.resources.airflow import Answers, Contents, User
 from mlops_install.resources.apiserver import READY, SLOTS, ApiServer, Former, warm
 from mlops_install.resources.file import Directory, File, Link
+from mlops_install.resources.shared import Shared
 from mlops_install.resources.systemd import Services, UnitFile
 from mlops_install.resources.tables import Tables
 from mlops_install.resources.venv import Venv
 from mlops_install.roles import models, proxy
-from mlops_install.roles.base import NETWORK
+from mlops_install.roles.base import NETWORK, TASK_USER
 from mlops_install.roles.models import CODE, UV
+from mlops_install.shell import as_user
 
 PYTHON = {"12": "3.11", "13": "3.13", "24.04": "3.12"}
 API_SERVER, SCHEDULER = "airflow-api-server@.service", "airflow-scheduler@.service"
 LAUNCHER = "/opt/mlops/lib/api_server.py"
+TASKS, TASKS_SOCKET = "airflow-tasks@.service", "airflow-tasks@.socket"
 DAG_PROCESSOR, TRIGGERER = "airflow-dag-processor.service", "airflow-triggerer.service"
 NOT_READ = {  # settings in airflow.cfg that a service does not read; it reads all others
     API_SERVER: {"parallelism", "xcom_threshold"},
@@ -56,11 +59,14 @@ def venv_path(context: Context) -> str:
 
 def environment(context: Context) -> Iterator[AnyResource]:
     """Folders, and a generation of Airflow's Python environment; `current` is not moved yet."""
-    for path in ("/var/lib/mlops/airflow", "/var/log/mlops/airflow"):
+    for path in ("/var/lib/mlops/airflow", "/var/log/mlops/dag_processor"):
         yield Directory(path, 0o750, "airflow", "airflow", whole=True)
+    yield Directory("/var/lib/mlops/tasks", 0o700, TASK_USER, TASK_USER, whole=True)
+    yield Shared("/var/log/mlops/airflow", "airflow", TASK_USER)
     for path in ("/opt/mlops/dags", "/opt/mlops/lib/airflow_config"):
         yield Directory(path)
     yield Venv(venv_path(context), lock(context), UV, NETWORK)
+    yield File(f"{venv_path(context)}/.lock", "", present=False)  # of earlier installers
     python = PYTHON[context.facts.os_version]
     site = f"{venv_path(context)}/lib/python{python}/site-packages"
     yield File(f"{site}/mlops.pth", PTH)
@@ -79,7 +85,7 @@ def loads_dump(context: Context) -> bool:
 def tables(context: Context) -> Iterator[AnyResource]:
     """The tables of a new database, as today's Airflow makes them."""
     if loads_dump(context):
-        yield Tables("airflow", "airflow", locks.dump(context.config.airflow.version))
+        yield Tables("airflow", locks.dump(context.config.airflow.version))
 
 
 def configuration(context: Context) -> Iterator[AnyResource]:
@@ -89,7 +95,7 @@ def configuration(context: Context) -> Iterator[AnyResource]:
     for path, read in ((connections.PATH, given.connections), (variables.PATH, given.variables)):
         text = read.get_secret_value() if read else "{}\n"
         yield File(path, text, 0o640, group="airflow", secret=True)
-    yield File("/etc/mlops/airflow.cfg", _cfg(context), 0o640, group="airflow")
+    yield File("/etc/mlops/airflow.cfg", _cfg(context))  # no secret is in it, and tasks read it
     yield from _helpers()
     yield from _units(context)
     for path in ("/etc/needrestart", "/etc/needrestart/conf.d"):
@@ -166,6 +172,8 @@ def _helpers() -> Iterator[AnyResource]:
     files = (
         ("/opt/mlops/bin/credential", "credential.sh", 0o755),
         ("/opt/mlops/bin/drain-scheduler", "drain-scheduler", 0o755),
+        ("/opt/mlops/bin/running-tasks", "running-tasks", 0o755),
+        ("/opt/mlops/bin/end-tasks", "end-tasks", 0o755),
         ("/opt/mlops/bin/mark-scheduler-dead", "mark-scheduler-dead", 0o755),
         ("/opt/mlops/bin/watchdog", "watchdog.sh", 0o755),
         ("/opt/mlops/bin/lost-runs.sql", "lost-runs.sql", 0o644),
@@ -176,14 +184,15 @@ def _helpers() -> Iterator[AnyResource]:
         ("/opt/mlops/lib/first_contents.py", "first_contents.py", 0o644),
         (LAUNCHER, "api_server.py", 0o644),
         ("/opt/mlops/dags/mlops_canary.py", "mlops_canary.py", 0o644),
-        ("/usr/local/bin/airflow", "airflow-cli", 0o755),
     )
     for path, template, mode in files:
         yield File(path, render(f"airflow/{template}"), mode)
+    cli = render("airflow/airflow-cli", as_airflow=as_user("airflow"), code=CODE)
+    yield File("/usr/local/bin/airflow", cli, 0o755)
 
 
 def _units(context: Context) -> Iterator[AnyResource]:
-    others = ("airflow.target", "airflow-api-server.target", "airflow.slice",
+    others = ("airflow.target", "airflow-api-server.target", "airflow.slice", TASKS, TASKS_SOCKET,
               "airflow-watchdog.service", "airflow-watchdog.timer")  # fmt: skip
     for unit in (*NOT_READ, *others):
         text = _unit(context, unit, _inputs(context, unit))
@@ -207,4 +216,6 @@ def _inputs(context: Context, unit: str) -> str:
     parts = [_unit(context, unit, ""), _cfg(context, unit), venv_path(context), models.code_path()]
     if unit == API_SERVER:
         parts.append(render("airflow/api_server.py"))
+    if unit == SCHEDULER:  # who runs its tasks is started anew with it
+        parts += [_unit(context, TASKS, ""), _unit(context, TASKS_SOCKET, "")]
     return short(*parts, render("airflow/mlops_instance.py"), render("airflow/credential.sh"))

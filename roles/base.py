@@ -19,7 +19,17 @@ from pydantic import SecretStr
 
 NETWORK = "/etc/mlops/secrets/network.env"
 SOURCES = "/etc/mlops/apt.list"
+TASK_USER = "mlops-task"
+"""Who tasks run as: its group reads and writes their data and logs, and nothing else."""
 APT_CONF = "/etc/apt/apt.conf.d/80mlops"
+UPDATES = "/etc/apt/apt.conf.d/52mlops-updates"
+"""Behind 50unattended-upgrades, the package's own."""
+MIRRORED = "/etc/mlops/apt-updates.conf"
+UPDATER = "mlops-updates"
+ORIGINS = {
+    "debian": "origin=Debian,codename=${distro_codename}-security,label=Debian-Security",
+    "ubuntu": "origin=Ubuntu,archive=${distro_codename}-security,label=Ubuntu",
+}
 
 RANDOM = {
     "fernet_key": "openssl rand -base64 32 | tr '+/' '-_'",
@@ -38,10 +48,11 @@ def packages(context: Context) -> tuple[str, ...]:
     """Debian packages of this role; a time daemon that is there already is kept."""
     time = () if context.facts.time_daemon else ("systemd-timesyncd",)
     locales = () if context.config.base.locale.startswith("C.") else ("locales",)
+    updates = ("unattended-upgrades",) if context.config.base.security_updates else ()
     old = ("tzdata-legacy",) if context.facts.answers.get("zone") == "no" else ()
     # Without logrotate, of which nginx does not even ask, its logs and PostgreSQL's grow for ever.
     common = ("curl", "git", "iproute2", "logrotate", "procps", "tzdata")
-    return (*FIRST, *common, *time, *locales, *old)
+    return (*FIRST, *common, *time, *locales, *updates, *old)
 
 
 def system(context: Context) -> Iterator[AnyResource]:
@@ -61,12 +72,15 @@ def system(context: Context) -> Iterator[AnyResource]:
     yield _packages(context, FIRST, "first packages")
     yield Authorities(context.given.ca_bundle or "")
     yield SystemUser("airflow", "/var/lib/mlops/airflow")
+    yield SystemUser(TASK_USER, "/var/lib/mlops/tasks")
     for name, command in RANDOM.items():
         yield Secret(f"/etc/mlops/secrets/{name}", command)
 
 
 def installed(context: Context, names: tuple[str, ...]) -> Iterator[AnyResource]:
     """The packages of all roles, beside what needs only the first ones."""
+    if context.config.base.security_updates:  # the package would make it, and leave it behind
+        yield Directory("/var/log/unattended-upgrades", 0o750, "root", "adm", whole=True)
     yield _packages(context, tuple(name for name in names if name not in FIRST), "packages")
 
 
@@ -96,6 +110,25 @@ def habits(context: Context) -> Iterator[AnyResource]:
     tmpfiles = render("base/tmpfiles.conf", log_days=context.config.airflow.log_days,
                       xcom_days=context.config.airflow.xcom_days)  # fmt: skip
     yield File("/etc/tmpfiles.d/mlops.conf", tmpfiles)
+    yield from _updates(context)
+
+
+def _updates(context: Context) -> Iterator[AnyResource]:
+    """Security updates by themselves, by a timer of our own: apt's do more, or are masked."""
+    base, origin = context.config.base, ORIGINS[context.facts.os_id]
+    wanted, mirror = base.security_updates, bool(base.apt_mirror)
+    yield File(UPDATES, render("base/52mlops-updates", origin=origin), present=wanted)
+    sources = render("base/apt-updates.conf", sources=SOURCES)
+    yield File(MIRRORED, sources, present=wanted and mirror)
+    service = render(
+        f"base/{UPDATER}.service",
+        config=MIRRORED if mirror else "",
+        lock_timeout=base.apt_lock_timeout,
+    )
+    yield UnitFile(f"/etc/systemd/system/{UPDATER}.service", service)
+    timer = f"{UPDATER}.timer"
+    yield UnitFile(f"/etc/systemd/system/{timer}", render(f"base/{timer}"))
+    yield Services("of updates", {timer: ""} if wanted else {}, timer)
 
 
 def network(context: Context) -> str:

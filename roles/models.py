@@ -23,6 +23,7 @@ TOOLS = "/opt/mlops/tools"
 UV = f"{TOOLS}/current/bin/uv"
 CODE = "/opt/mlops/lib/python"
 LOGINS = "/etc/mlops/secrets/conda-auth.json"
+CACHES = ("/var/cache/mlops", "/var/cache/mlops/conda", "/var/cache/mlops/wheels")
 CONDA_FORGE = "https://conda.anaconda.org"
 SIDE_BY_SIDE = 3  # a lane is a channel of one SSH connection, which carries ten by default
 
@@ -32,6 +33,7 @@ def tools(context: Context) -> Iterator[AnyResource]:
     lock = locks.read("tools.txt")
     yield Directory(TOOLS)
     yield Tools(f"{TOOLS}/{short(lock)}", lock, NETWORK)
+    yield File(f"{TOOLS}/{short(lock)}/.lock", "", present=False)  # of earlier installers
     yield Link(f"{TOOLS}/current", f"{TOOLS}/{short(lock)}")
     yield Directory(CODE)
     yield Tree(code_path(), code(), "code")
@@ -46,8 +48,9 @@ def tools(context: Context) -> Iterator[AnyResource]:
     for kind in ("socket", "service"):
         text = render(f"models/mlops-model@.{kind}", code=CODE)
         yield UnitFile(f"/etc/systemd/system/mlops-model@.{kind}", text)
-    for path in (ENVS, LOCKS, "/var/cache/mlops", "/var/cache/mlops/conda"):
+    for path in (ENVS, LOCKS, *CACHES):
         yield Directory(path, whole=True)
+    yield Directory("/var/cache/mlops/uv", 0o700, whole=True)  # uv lets everybody lock its files
     yield LongNames()
 
 

@@ -7,8 +7,9 @@ from mlops_install.digest import short
 from mlops_install.render import render
 from mlops_install.resource import AnyResource
 from mlops_install.resources.file import File
-from mlops_install.resources.postgres import Cluster, Database, Role, Settings
+from mlops_install.resources.postgres import Cluster, Database, Role, Settings, TaskDatabase
 from mlops_install.resources.systemd import Services
+from mlops_install.roles.base import TASK_USER
 
 
 def packages(context: Context) -> tuple[str, ...]:
@@ -25,13 +26,16 @@ def server(context: Context) -> Iterator[AnyResource]:
     yield File(
         f"/etc/postgresql/{version}/main/conf.d/mlops.conf",
         _settings(context, theirs, inputs),
+        owner="postgres",
+        group="postgres",
     )
     yield Services("of PostgreSQL", {f"postgresql@{version}-main.service": "",
                                      "postgresql.service": ""})  # fmt: skip
     yield Settings(version, inputs)
     yield Role("airflow")
+    yield Role(TASK_USER)
     yield Database("airflow", "airflow")
-    yield Database("workflows", "airflow")
+    yield TaskDatabase("workflows", TASK_USER)
 
 
 def _settings(context: Context, tcp: bool, inputs: str) -> str:

@@ -80,5 +80,12 @@ def _site(context: Context, inputs: str) -> str:
         slots=SLOTS,
         enabled_b=ENABLED_B,
         addresses=("", "[::]:") if context.facts.ipv6 else ("",),
+        names=_names(context),
         inputs=inputs,
     )
+
+
+def _names(context: Context) -> list[str]:
+    """By what name or address browsers may call the server, that of the URL first."""
+    wanted = dict.fromkeys((context.server_name, *context.config.proxy.further_names))
+    return [f"[{name}]" if ":" in name else name for name in wanted]

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from mlops_install import channels
 from mlops_install.context import Context
 from mlops_install.render import render
 from mlops_install.resource import AnyResource, Run, Step
@@ -11,9 +12,11 @@ from mlops_install.resources.environment import ENVS, PROGRAM, CurrentEnvironmen
 from mlops_install.resources.file import Directory, File, FirstLink, Link, LinkState
 from mlops_install.resources.pulled import Pulled
 from mlops_install.resources.secret import Secret
+from mlops_install.resources.shared import Shared
 from mlops_install.resources.systemd import Services, UnitFile
 from mlops_install.resources.tree import Tree, tree_digest
-from mlops_install.roles.base import with_login
+from mlops_install.resources.user import SystemUser
+from mlops_install.roles.base import TASK_USER, with_login
 from mlops_install.shell import sh
 
 WORKFLOWS = "/srv/mlops/workflows"
@@ -34,7 +37,7 @@ def release(context: Context) -> Iterator[AnyResource]:
         yield Directory(path)
     for path in (RELEASES, EMPTY, f"{EMPTY}/dags"):
         yield Directory(path, whole=True)
-    yield Directory("/srv/mlops/data", 0o750, "airflow", "airflow", whole=True)
+    yield Shared("/srv/mlops/data", "airflow", TASK_USER)
     if context.given.project is not None:
         yield Tree(_path(context), context.given.project.files, "release")
 
@@ -71,12 +74,14 @@ def pull(context: Context) -> Iterator[AnyResource]:
     """The door through which tasks ask for a pull, and the DAG that does."""
     workflows, given = context.config.workflows, context.given
     repository = bool(workflows.repository)
+    yield SystemUser("mlops-git", "/nonexistent")
     yield Directory(STATE, whole=True)
     yield Secret(f"{SECRETS}/deploy_key", KEYGEN)
     yield File(
         "/etc/mlops/workflows.toml",
         render("workflows/workflows.toml", workflows=workflows, models=context.config.models,
-               signed=workflows.allowed_signers is not None),
+               signed=workflows.allowed_signers is not None,
+               channels=channels.allowed(context.config)),
     )  # fmt: skip
     for name, text in (
         ("known_hosts", given.known_hosts),

@@ -8,7 +8,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from mlops_server import database
+from mlops_install.shell import as_user
+from mlops_install.sql import OWNERS, SOCKETS, SUPERUSER
+from mlops_server import database, sql
+from mlops_server.person import Person
 
 TOOLS = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
 NEEDED = pytest.mark.skipif(
@@ -28,6 +31,16 @@ def cluster() -> Iterator[None]:
         options = f"-k {folder} -c listen_addresses='' -c fsync=off"
         subprocess.run([*control, "-o", options, "start"], **run)
         patch.setenv("PGHOST", folder)
-        database.psql("create role airflow")
+        # Nobody here is called so: whoever runs the cluster stands for the owner of databases.
+        patch.setattr(sql, "_person", lambda _: Person.named("postgres"))
+        database.psql("create role airflow login")
         yield
         subprocess.run([*control, "-m", "immediate", "stop"], **run)
+
+
+def here(script: str) -> str:
+    """A script that asks a server's PostgreSQL, for the one of the tests."""
+    for owner in OWNERS.values():
+        script = script.replace(as_user(owner), as_user(SUPERUSER))
+        script = script.replace(f"~{owner}", f"~{SUPERUSER}")
+    return script.replace(SOCKETS, os.environ["PGHOST"])

@@ -61,12 +61,11 @@ def write(server: Server, folder: Path) -> Json:
 
 def _variables(context: Context, resources: Resources, folder: Path) -> Json:
     """The variables: those of one tool come together, as in a file for each role."""
-    user = _only(SystemUser, resources)
     return {
         "server_name": context.server_name,
         "url": context.base_url,
         "packages": list(packages(context)),
-        "user": {"name": user.user, "home": user.home},
+        "accounts": [{"name": r.user, "home": r.home} for r in _all(SystemUser, resources)],
         **_entries(resources, folder),
         **_environments(resources, folder),
         **_databases(resources),

@@ -8,9 +8,8 @@ from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from mlops_install import config as configs
-from mlops_install import context as contexts
 from mlops_install import (
+    channels,
     engine,
     facts,
     preflight,
@@ -22,6 +21,8 @@ from mlops_install import (
     said,
     upgrading,
 )
+from mlops_install import config as configs
+from mlops_install import context as contexts
 from mlops_install import plan as plans
 from mlops_install import progress as progresses
 from mlops_install import upgrade as upgrades
@@ -268,6 +269,7 @@ def lock(config: Path | None, wish: LockWish) -> int:
         pypi_names=models.pypi_names,
         python_index=base.python_index
         and with_login(base.python_index, base.python_index_user, index),
+        allowed=channels.allowed(read),
     )
     return locking.run(folder, wish.models, options)
 

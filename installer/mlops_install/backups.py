@@ -9,6 +9,7 @@ from mlops_install import actions, report, said
 from mlops_install.actions import OK
 from mlops_install.answer import document, understood
 from mlops_install.context import Given
+from mlops_install.engine import RUN_DIR, private
 from mlops_install.errors import ApplyError, ConfigError, ConnectionLost
 from mlops_install.host import Host
 from mlops_install.reaching import Options
@@ -19,7 +20,7 @@ from mlops_install.shell import sh
 FOLDER = "/var/lib/mlops/backups"
 NAME = re.compile(r"[0-9A-Za-z][0-9A-Za-z.-]{0,200}", re.ASCII)
 """What an archive is called, here and there."""
-BUSY = "mkdir -p /run/mlops-install; exec 9>/run/mlops-install/busy; flock -s 9"
+BUSY = f"{private(RUN_DIR)}; exec 9>{RUN_DIR}/busy; flock -s 9"
 """Who holds this is waited for by the next run, when the connection breaks."""
 
 

@@ -5,10 +5,13 @@ from collections.abc import Iterator
 from mlops_server.errors import Flaw
 
 from mlops_install.facts import Facts
+from mlops_install.sql import OWNERS
 
 PORT = "5432"
 SOCKETS = "/run/postgresql"
-USERS = (("airflow", "airflow"), ("workflows", "airflow"))
+ENDS = ("", "_proof", "_restored", "_before")
+"""Of the names of databases beside another one: of backups, restores and upgrades."""
+USERS = tuple((f"{name}{end}", role) for name, role in OWNERS.items() for end in ENDS)
 """The databases, each with the role that enters it."""
 
 

@@ -31,12 +31,17 @@ LOCKED = """
 }}"""
 
 
+def private(folder: str) -> str:
+    """Script: make the folder of our locks: who may open a file may lock it, and keep us out."""
+    return f"mkdir -p {folder}; chmod 700 {folder}"
+
+
 def busy(holder: str) -> str:
     """Script: from here on the next run and the guard wait for this one.
 
     Ends here when the run lock is no longer with `holder`, where that is not empty.
     """
-    text = f"mkdir -p {RUN_DIR}; exec 9>>{RUN_DIR}/busy; flock -s 9"
+    text = f"{private(RUN_DIR)}; exec 9>>{RUN_DIR}/busy; flock -s 9"
     us = sh(holder)
     return text + (LOCKED.format(holder=f"{RUN_DIR}/holder", us=us) if holder else "")
 

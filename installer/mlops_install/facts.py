@@ -8,6 +8,7 @@ from mlops_install.answer import understood
 from mlops_install.errors import HostError
 from mlops_install.host import Host
 from mlops_install.session import Result
+from mlops_install.sql import SOCKET, sql
 
 SCRIPT = r"""
 # Each process costs a millisecond or two of every run, so bash does itself what it can.
@@ -95,29 +96,34 @@ for folder in /etc/postgresql/*/*; do
     "/var/lib/postgresql/$name/postgresql.auto.conf")
   say "cluster_$name" "${lines//$'\n'/;};"
 done
-psql=
-for program in /usr/lib/postgresql/*/bin/psql; do [ ! -x "$program" ] || psql=$program; done
-psql=${psql:-$(command -v psql)}
-if [ -n "$psql" ] && [ -S /run/postgresql/.s.PGSQL.5432 ]; then
-  sql=$(cd /; setpriv --reuid=postgres --regid=postgres --init-groups \
-    "$psql" -XAtq -F '' -c "select 'database=' || count(*)
-      from pg_database where datname = 'airflow'" \
-    -c "select 'hba_' || line_number || '='
-      || regexp_replace(array_to_string(database, ','), '\s', '?', 'g') || ' '
-      || regexp_replace(array_to_string(user_name, ','), '\s', '?', 'g') || ' ' || auth_method
-      from pg_hba_file_rules where type = 'local' and error is null" \
-    -c "select 'role=1', E'\ndatabase_mark='
-      || regexp_replace(coalesce(shobj_description(oid, 'pg_authid'), ''), '[\n\r]', ' ', 'g')
-      from pg_roles where rolname = 'airflow'" -c '\connect airflow' \
-    -c "select 'alembic_version=' || regexp_replace(version_num, '\W', '?', 'g')
-      from alembic_version" -c "select 'alembic_version_fab='
-      || regexp_replace(version_num, '\W', '?', 'g') from alembic_version_fab" 2>&1)
+for bin in /usr/lib/postgresql/*/bin; do [ ! -x "$bin/psql" ] || PATH=$bin:$PATH; done
+if [ -S @SOCKET@ ] && command -v psql >/dev/null; then
+  sql=$(@SERVER@ 2>&1)
   case $sql in
     *database=*) echo "$sql" ;;
     *) say postgres_error "${sql%%$'\n'*}" ;;
   esac
+  # What is in the database may say anything, and is let say no more than this.
+  case $sql in *database=1*'
+role=1'*) [ ~airflow = '~airflow' ] || while IFS== read -r name value; do case $name in
+    alembic_version|alembic_version_fab) say $name "${value//[^A-Za-z0-9_]/?}" ;; esac
+  done < <(@SCHEMA@ 2>/dev/null) ;; esac
 fi
 """
+SERVER = (
+    "select 'database=' || count(*) from pg_database where datname = 'airflow'",
+    r"select 'hba_' || line_number || '='"
+    r" || regexp_replace(array_to_string(database, ','), '\s', '?', 'g') || ' '"
+    r" || regexp_replace(array_to_string(user_name, ','), '\s', '?', 'g') || ' ' || auth_method"
+    r" from pg_hba_file_rules where type = 'local' and error is null",
+    r"select 'role=1' || E'\ndatabase_mark='"
+    r" || regexp_replace(coalesce(shobj_description(oid, 'pg_authid'), ''), '[\n\r]', ' ', 'g')"
+    r" from pg_roles where rolname = 'airflow'",
+)
+SCHEMA = (
+    "select 'alembic_version=' || version_num from alembic_version",
+    "select 'alembic_version_fab=' || version_num from alembic_version_fab",
+)
 
 
 @dataclass(frozen=True)
@@ -184,7 +190,9 @@ class Facts:
 def script(questions: Mapping[str, str] | None = None) -> str:
     """The script that asks; `questions`: name -> shell text that prints one line."""
     more = "".join(f'say asked_{name} "$({text})"\n' for name, text in (questions or {}).items())
-    return f"{SCRIPT}{more}true\n"
+    told = SCRIPT.replace("@SOCKET@", SOCKET).replace("@SERVER@", f"cd /; {sql(*SERVER)}")
+    told = told.replace("@SCHEMA@", f"cd /; {sql(*SCHEMA, database='airflow')}")
+    return f"{told}{more}true\n"
 
 
 def gather(

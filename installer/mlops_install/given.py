@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import SecretStr
 
-from mlops_install import connections, githosts, reading, release, variables
+from mlops_install import channels, connections, githosts, reading, release, variables
 from mlops_install.errors import ConfigError
 from mlops_install.resources.tree import Files
 from mlops_install.secretref import optional
@@ -101,7 +101,9 @@ def project(config: Config) -> Project | None:
     folder = reading.at_home(config.workflows.path, "", PATH)
     found = release.read(folder, config.workflows.max_release_mb)
     there = {name.split("/")[1] for name in found if re.match(r"models/[^/]+/", name)}
-    read = Project(found, projects.read(folder, config.models.cuda, there))
+    read = Project(
+        found, projects.read(folder, config.models.cuda, there, channels.allowed(config))
+    )
     for model in read.models:
         if model.options.gpu and "gpu" not in config.pools.slots:
             raise ConfigError(

@@ -23,6 +23,7 @@ from dataclasses import dataclass
 
 from mlops_install.resource import Made
 from mlops_install.shell import sh
+from mlops_install.sql import psql
 
 STATE = "/var/lib/mlops"
 FILE = f"{STATE}/journal.jsonl"
@@ -57,7 +58,7 @@ journal_again() {  # an uninstall that was broken off had put the original back 
   grep -qsF "\"name\": \"$1\", \"was\": \"kept\"" "$journal" || return 0
   [ -e "$originals$1" ] || [ -L "$originals$1" ] || [ ! -e "$1" ] || journal_keep "$1"
 }
-journal_sql() { runuser -u postgres -- psql -XAtq -v ON_ERROR_STOP=1 -d postgres -c "$1"; }
+journal_sql() { @PSQL@ -c "$1"; }
 note() {
   if journal_has "$1" "$2"; then journal_again "$2"; return; fi
   local was=none
@@ -97,7 +98,7 @@ class Entry:
 
 def prelude(state: str = STATE) -> str:
     """Shell text that defines `note KIND NAME`."""
-    return SHELL.replace("@STATE@", state)
+    return SHELL.replace("@STATE@", state).replace("@PSQL@", psql())
 
 
 def notes(makes: Iterable[Made]) -> str:

@@ -16,7 +16,7 @@ from mlops_install.settings import Config
 SUPPORTED = {("debian", "12"), ("debian", "13"), ("ubuntu", "24.04")}
 MIN_MEMORY_MB = 1900
 IDLE_MB = 30
-"""Memory of an idle worker of LocalExecutor, at least (sizing.py)."""
+"""Memory of a task, at least (sizing.py)."""
 MIN_DISK_MB = 4000
 SPLIT = {("debian", "13"), ("ubuntu", "24.04")}
 """Systems that have old names of zones in a package of their own."""

@@ -2,12 +2,13 @@
 
 from typing import Annotated
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from mlops_install import names
-from mlops_install.section import Judged, LocalPath, Section, Wrong
+from mlops_install.section import Judged, LocalPath, Section, Wrong, each_once
 
 HostName = Annotated[str, Judged("a host name or address", names.problem)]
+HostNames = Annotated[list[HostName], AfterValidator(each_once)]
 # Those of https://fetch.spec.whatwg.org/#port-blocking, which browsers keep to.
 BLOCKED = frozenset({
     *(1, 7, 9, 11, 13, 15, 17, 19, 20, 21, 22, 23, 25, 37, 42, 43, 53, 69, 77, 79, 87, 95, 101),
@@ -27,6 +28,13 @@ class Proxy(Section):
         description="Name or address in the URL. Default: the one by which the server was reached"
         " the first time.",
         examples=["ml.example.org"],
+    )
+    further_names: HostNames = Field(
+        [],
+        description="Further names or addresses under which browsers and programs may ask for this"
+        " server; with another one they are refused (421). The address at which they reach it is"
+        " fine by itself.",
+        examples=[["ml", "ml.internal.example.org"]],
     )
     https_port: int = Field(443, ge=1, le=65535, description="Port of the URL.")
     http_port: int = Field(80, ge=1, le=65535, description="Port that sends browsers on to HTTPS.")

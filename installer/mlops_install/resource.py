@@ -12,7 +12,7 @@ from typing import Any, Generic, TypeVar
 
 from mlops_install.answer import ABSENT as ABSENT
 from mlops_install.entries import At
-from mlops_install.shell import here, in_place, sh
+from mlops_install.shell import as_user, here, in_place, sh
 from mlops_install.sql import Query
 from mlops_install.units import Units
 
@@ -40,7 +40,10 @@ class Run:
 @dataclass(frozen=True)
 class Put:
     """Write a file in one rename: a reader, or who comes after a power cut, sees the old one or
-    the new one."""
+    the new one.
+
+    Who owns the file writes it: the folder may be theirs, and root follows no link of theirs.
+    """
 
     path: str
     content: bytes
@@ -55,13 +58,16 @@ class Put:
     def shell(self) -> str:
         """The step as shell text."""
         new = self.path + ".mlops-new"
-        return (
+        fresh = (
             f"{sh('mkdir', '-p', self.path.rpartition('/')[0])}\n"
-            f"(umask 077; {sh('rm', '-f', new)}; cat > {sh(new)}) < <({here(self.content)})\n"
-            f"{sh('chown', f'{self.owner}:{self.group}', new)}\n"
-            f"{sh('chmod', f'{self.mode:04o}', new)}\n"
-            f"{in_place(new, self.path)}"
+            f"(umask 077; {sh('rm', '-f', new)}; cat > {sh(new)})"
         )
+        rights = f"{sh('chmod', f'{self.mode:04o}', new)}\n{in_place(new, self.path)}"
+        if self.owner == "root":
+            owned = sh("chown", f"root:{self.group}", new)
+            return f"{fresh} < <({here(self.content)})\n{owned}\n{rights}"
+        script = f"set -e\n{fresh}\n{sh('chgrp', self.group, new)}\n{rights}"
+        return f"{as_user(self.owner, 'bash', '-c', script)} < <({here(self.content)})"
 
 
 Step = Run | Put

@@ -28,7 +28,7 @@ MOST_RUNS = 2000
 """Lines of the history of runs."""
 
 SCRIPT = """\
-mkdir -p {run} /var/lib/mlops
+mkdir -p {run} /var/lib/mlops; chmod 700 {run}  # who may open a file may lock it
 exec 8>>{run}/lock 9>>{run}/busy
 if ! flock -n 8; then echo "held $(cat {run}/holder)"; exit; fi
 echo {who} > {run}/holder

@@ -74,6 +74,11 @@ class Base(Section):
     packages: Packages = Field(
         [], description="Further Debian packages to install.", examples=[["git-lfs"]]
     )
+    security_updates: bool = Field(
+        True,
+        description="Install the security updates of Debian or Ubuntu each night, and nothing"
+        " else. The server is never restarted by that. With false the server's own settings hold.",
+    )
     journal_max: JournalSize = Field(
         "1G", description="How much disk the journal may use: 16M to 16T."
     )

@@ -21,6 +21,13 @@ def in_place(new: str, path: str) -> str:
     return f"{sh('sync', new)}\n{sh('mv', '-fT', new, path)}\n{sh('sync', path.rpartition('/')[0])}"
 
 
-def as_user(user: str, *words: object) -> str:
-    """The command `words` run as `user`, from root, without a login."""
-    return sh("runuser", "-u", user, "--", *words)
+def as_user(user: str, *words: object, group: str = "") -> str:
+    """The command `words` run as `user`, from root: the one place where shell text changes users.
+
+    Nothing of root's goes along: no variable, such as a proxy's login, and no terminal, into which
+    that user could type. And no login, which would take longer than most questions do. With `group`
+    that is the only one besides the user's own.
+    """
+    groups = f"--groups={group}" if group else "--init-groups"
+    become = ("setpriv", f"--reuid={user}", f"--regid={user}", groups)
+    return f'env -i HOME=/ LC_ALL=C.UTF-8 "PATH=$PATH" {sh("setsid", "-w", *become, *words)}'

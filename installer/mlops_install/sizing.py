@@ -6,7 +6,7 @@ from mlops_install.facts import Facts
 from mlops_install.settings import Config
 
 WORKER_MB = 60
-"""Memory of an idle LocalExecutor worker, rounded up (30 to 42 MiB measured)."""
+"""Memory of a task that does nothing, rounded up (30 to 42 MiB measured)."""
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from mlops_install.backups import newest
 from mlops_install.context import Context
 from mlops_install.host import Host
 from mlops_install.resources.environment import PROGRAM
-from mlops_install.sql import rows, select
+from mlops_install.sql import CLIENT, rows, select
 
 REJECTED = 3
 """How many of the commits that were kept out are shown."""
@@ -98,8 +98,8 @@ def _scripts(context: Context) -> list[str]:
         "ls -d /opt/mlops/airflow/current/lib/python3*/site-packages/apache_airflow-*.dist-info"
         " 2>/dev/null | sed 's/.*apache_airflow-\\(.*\\).dist-info/\\1/'; true",
         shown,
-        f"{select(JOBS, database='airflow')} || true",
-        f"{select(TASKS, database='airflow')} || true",
+        f"(\n{CLIENT}{select(JOBS, database='airflow')}\n) || true",
+        f"(\n{CLIENT}{select(TASKS, database='airflow')}\n) || true",
         "df -Pm / /opt /var /srv 2>/dev/null | awk 'NR > 1 && !seen[$6]++ {print $6, $4, $5}'",
         "cat /var/lib/mlops/last_run 2>/dev/null || true",
         'basename "$(readlink /srv/mlops/workflows/current)"\n'

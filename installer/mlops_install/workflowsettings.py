@@ -62,6 +62,14 @@ class Models(Section):
     keep: int = Field(
         2, ge=0, le=50, description="Earlier environments of each model to keep for a rollback."
     )
+    channels: list[Channel] = Field(
+        ["conda-forge"],
+        min_length=1,
+        description="Conda channels that environments may come from, by name or address; those of"
+        " channel_mirrors count as well, and for pip sections PyPI and [base] python_index. A lock"
+        " with a package from elsewhere is refused.",
+        examples=[["conda-forge", "https://conda.example.org/team"]],
+    )
     channel_mirrors: dict[Channel, Url] = Field(
         {},
         description="Mirrors of conda channels, by the channel's name or address, for locking and"

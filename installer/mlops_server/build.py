@@ -5,22 +5,25 @@ import os
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
-from mlops_server import activation, inuse, listing
+from mlops_server import activation, archives, confined, hosts, inuse, listing, records, takeover
 from mlops_server.clean import CACHE_LOCK, sweep
 from mlops_server.condapart import Say
 from mlops_server.errors import BadLock, EnvError
 from mlops_server.layout import MODEL_NAME, Layout
 from mlops_server.lockfile import RELOCK, Locked, read, subdir
-from mlops_server.person import Person
 from mlops_server.store import LOCK_HASH, Model, find, held, read_source
 
+TRIES = 5
+"""How often packages of the cache may turn out to be damaged."""
+SMOKE = 900
+"""Seconds that the unit of the smoke test may last; the test has a limit of its own."""
 
-def build(layout: Layout, name: str, lock: str, person: Person, say: Say) -> None:
+
+def build(layout: Layout, name: str, lock: str, say: Say) -> None:
     """Have an intact environment of this lock. Raises `EnvError`; then nothing has changed."""
     model = find(layout, name) if MODEL_NAME.fullmatch(name) else _refuse(name)
     if not LOCK_HASH.fullmatch(lock):
@@ -30,11 +33,11 @@ def build(layout: Layout, name: str, lock: str, person: Person, say: Say) -> Non
     os.umask(0o022)
     with model.held(wait=False) as mine:
         if mine:
-            _ensure(model, lock, person, say)
+            _ensure(model, lock, say)
     if not mine:
         say(f"{name}: waiting for another build of this model")
         with model.held():
-            _ensure(model, lock, person, say)
+            _ensure(model, lock, say)
 
 
 def _refuse(name: str) -> Model:
@@ -44,7 +47,7 @@ def _refuse(name: str) -> Model:
     )
 
 
-def _ensure(model: Model, lock: str, person: Person, say: Say) -> None:
+def _ensure(model: Model, lock: str, say: Say) -> None:
     prefix = model.prefix(lock)
     if prefix is not None:
         changes = listing.differences(prefix)
@@ -55,55 +58,81 @@ def _ensure(model: Model, lock: str, person: Person, say: Say) -> None:
         say(f"{model.name}: not as built: {changes[0]}{more}")
     source = read_source(model, lock)
     sweep(model, lambda: inuse.paths(model.folder), say)
-    with _new(model, lock) as prefix:
-        begun = time.monotonic()
-        _fill(model, prefix, source, person, say)
-        _finish(model, prefix, lock, begun)
-        say(f"{model.name}: ready in {time.monotonic() - begun:.1f} s")
-
-
-@contextmanager
-def _new(model: Model, lock: str) -> Iterator[Path]:
-    """A new build folder, removed again when something goes wrong."""
-    prefix = model.new_build(lock)
-    try:
-        yield prefix
-    except BaseException:
-        _remove(prefix)
-        raise
-
-
-def _remove(prefix: Path) -> None:
-    """Threads of rattler write on for a moment after it has failed; what they leave at last goes
-    with the next build."""
-    for _ in range(50):
-        shutil.rmtree(prefix, ignore_errors=True)
-        time.sleep(0.1)
-        if not prefix.exists():
-            break
-
-
-def _fill(model: Model, prefix: Path, source: Path, person: Person, say: Say) -> None:
-    """Put the packages in, and try them."""
-    from mlops_server import compiling, condapart, pippart, smoke
+    begun = time.monotonic()
 
     def told(text: str) -> None:
         say(f"{model.name}: {text}")
 
-    layout = model.layout
-    conda, pip = read(source / "conda-lock.yml")
+    for _ in range(TRIES):
+        try:
+            _try(model, source, told)
+        except _Damaged as damaged:
+            name, known = damaged.args
+            if not known:
+                break
+            told(f"{name} in the cache is not as it was unpacked: it is fetched once more")
+        else:
+            told(f"ready in {time.monotonic() - begun:.1f} s")
+            return
+    raise EnvError(
+        "the cache of conda packages is damaged", fix=f"remove {model.layout.package_cache}"
+    )
+
+
+def _fill(
+    model: Model, yard: confined.Yard, source: Path, say: Say
+) -> tuple[list[Locked], takeover.Tree]:
+    """Have the packages put in by units, and take the prefix over; what was locked, what is there.
+
+    Raises `EnvError`, and `_Damaged`.
+    """
+    layout, prefix = model.layout, yard.seen
+    conda, wheels = read(source / "conda-lock.yml")
+    hosts.judge(layout, conda, wheels)
     _python(conda)
     layout.package_cache.mkdir(parents=True, exist_ok=True)
     with held(layout.package_cache / CACHE_LOCK, shared=True):
-        condapart.install(prefix, source / "conda-lock.yml", conda, layout, told)
-    pippart.install(prefix, pip, layout, told)
-    told("compiling")
-    compiling.compile_noarch(prefix)
-    _keep_source(source, prefix / ".mlops")
-    activation.write(prefix)
-    _settle(prefix)
-    told("smoke test")
-    smoke.run(prefix, source / "environment.yml", person)
+        archives.provide(layout, model.name, conda, wheels, say)
+        request = {
+            "prefix": str(prefix),
+            "lock": (source / "conda-lock.yml").read_text(),
+            "conda": [asdict(one) for one in conda],
+            "wheels": [asdict(one) for one in wheels],
+            "packages": str(layout.package_cache),
+            "archives": str(layout.wheel_cache),
+            "uv": str(layout.uv),
+        }
+        answer = confined.call(layout, f"mlops-build-{model.name}", "link", request, say, yard=yard)
+        if damaged := answer.get("damaged"):
+            raise _Damaged(str(damaged), archives.drop(layout, str(damaged), conda))
+    tree = takeover.take(yard.hidden, at=prefix)
+    if yard.hidden != prefix:
+        yard.hidden.rename(prefix)
+    records.judge(prefix)
+    return [*conda, *wheels], tree
+
+
+class _Damaged(Exception):  # noqa: N818 - reads as what was found
+    """A package of the cache was not as it was unpacked; it is dropped where it was known."""
+
+
+def _try(model: Model, source: Path, say: Say) -> None:
+    """Raises `EnvError`, and `_Damaged`."""
+    lock = source.name
+    prefix = model.new_build(lock)
+    begun = time.monotonic()
+    try:
+        with confined.yard(model.layout, prefix) as yard:
+            packages, tree = _fill(model, yard, source, say)
+        _keep_source(source, prefix / ".mlops")
+        activation.write(prefix)
+        say("smoke test")
+        name = f"mlops-smoke-{model.name}"
+        confined.call(model.layout, name, "smoke", {"prefix": str(prefix)}, say, seconds=SMOKE)
+        _finish(model, prefix, packages, tree, begun)
+    except BaseException:
+        confined.remove(prefix)
+        raise
 
 
 def _python(conda: list[Locked]) -> str:
@@ -120,33 +149,18 @@ def _keep_source(source: Path, folder: Path) -> None:
             shutil.copyfile(source / name, folder / name)
 
 
-def _settle(prefix: Path) -> int:
-    """Readable by all, writable by the owner only, nothing set-uid; the bytes of all files."""
-    total = 0
-    for folder, folders, files in os.walk(prefix):
-        for path in (os.path.join(folder, name) for name in (*folders, *files)):
-            found = os.lstat(path)
-            kind = found.st_mode & 0o170000
-            if kind == 0o120000:
-                continue
-            total += found.st_size if kind == 0o100000 else 0
-            run = 0o111 if kind == 0o040000 or found.st_mode & 0o100 else 0
-            if found.st_mode & 0o7777 != 0o644 | run:
-                os.chmod(path, 0o644 | run)
-            if os.geteuid() == 0 and (found.st_uid or found.st_gid):
-                os.chown(path, 0, 0)
-    return total
-
-
-def _finish(model: Model, prefix: Path, lock: str, begun: float) -> None:
+def _finish(
+    model: Model, prefix: Path, packages: list[Locked], tree: takeover.Tree, begun: float
+) -> None:
     """Write down what was built, get it onto the disk, and switch the link."""
-    conda, pip = read(prefix / ".mlops/conda-lock.yml")
+    lock = prefix.name.partition(".")[0]
     facts = {
         "model": model.name,
         "lock_hash": lock,
-        "python": _python(conda),
-        "packages": len(conda) + len(pip),
-        "bytes": _settle(prefix),
+        "python": _python(packages),
+        "packages": len(packages),
+        "archives": [package.sha256 for package in packages],
+        "bytes": tree.bytes,
         "built_at": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
         "seconds": round(time.monotonic() - begun, 1),
         "platform": subdir(),

@@ -11,6 +11,7 @@ from mlops_server import jsontext, listing
 from mlops_server.condapart import Say
 from mlops_server.layout import Layout
 from mlops_server.store import Model, find, models
+from mlops_server.takeover import inward
 
 SHOWN = 10
 """How many files of an environment are named."""
@@ -50,6 +51,9 @@ def _wrong(prefix: Path) -> Iterator[str]:
     expected = {**dict(_conda(prefix)), **dict(_wheels(prefix))}
     for name, sha256 in expected.items():
         path = prefix / name
+        if not inward(name):
+            yield name
+            continue
         if path.is_symlink():
             continue
         try:

@@ -2,12 +2,12 @@
 
 import hashlib
 import os
-import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
-from mlops_server import inuse
+from mlops_server import confined, inuse, jsontext
 from mlops_server.condapart import Say
 from mlops_server.layout import SHORT, Layout, lock_hash
 from mlops_server.store import RUBBISH, Model, held, models
@@ -60,7 +60,7 @@ def _clean_model(model: Model, wanted: set[str], used: Used, say: Say) -> None:
     sweep(model, used, say)
     for folder in (model.builds, model.locks):
         for rubbish in folder.glob(f"{RUBBISH}*"):
-            shutil.rmtree(rubbish)
+            confined.remove(rubbish)
 
 
 def _remove_environment(model: Model, lock: str, used: Used) -> bool:
@@ -71,10 +71,10 @@ def _remove_environment(model: Model, lock: str, used: Used) -> bool:
                 return False
             model.link(lock).unlink()
             aside = _aside(prefix)
-        shutil.rmtree(aside)
+        confined.remove(aside)
     model.link(lock).unlink(missing_ok=True)  # it led nowhere
     if (model.locks / lock).is_dir():
-        shutil.rmtree(_aside(model.locks / lock))
+        confined.remove(_aside(model.locks / lock))
     return True
 
 
@@ -86,26 +86,33 @@ def sweep(model: Model, used: Used, say: Say) -> None:
                 say(f"{model.name}: {path.name} is in use, left alone")
                 continue
             aside = _aside(path)
-        shutil.rmtree(aside)
+        confined.remove(aside)
 
 
 def _aside(path: Path) -> Path:
     """Rename something to rubbish, next to where it was."""
     aside = path.with_name(RUBBISH + hashlib.sha256(os.fsencode(path.name)).hexdigest()[:16])
     if aside.exists():
-        shutil.rmtree(aside)
+        confined.remove(aside)
     return path.rename(aside)
 
 
 def _clean_cache(layout: Layout) -> None:
-    """Remove packages that no environment has, and what interrupted downloads left (hidden
-    folders), unless a build is at work."""
-    cache = layout.package_cache
-    if not cache.is_dir():
+    """Remove packages that no environment has, and what interrupted builds left (hidden), unless
+    a build is at work."""
+    if not layout.package_cache.is_dir():
         return
-    with held(cache / CACHE_LOCK, wait=False) as mine:
-        wanted = {path.stem for path in layout.envs.glob("*/builds/*/conda-meta/*.json")}
-        for path in list(cache.iterdir()) if mine else ():
-            if path.is_dir() and (path.name.startswith(".") or path.name not in wanted):
-                shutil.rmtree(path if path.name.startswith(".") else _aside(path))
-                cache.joinpath(f"{path.name}.lock").unlink(missing_ok=True)
+    with held(layout.package_cache / CACHE_LOCK, wait=False) as mine:
+        wanted = _archives(layout) | {CACHE_LOCK}
+        for cache in (layout.package_cache, layout.wheel_cache) if mine else ():
+            found = cache.iterdir() if cache.is_dir() else ()
+            confined.remove(*(path for path in found if path.name not in wanted))
+
+
+def _archives(layout: Layout) -> set[str]:
+    """The packages of all environments, by their SHA-256, as the builds wrote them down."""
+    found: set[str] = set()
+    for path in layout.envs.glob(f"*/builds/*/{inuse.READY}"):
+        with suppress(OSError, ValueError):
+            found.update(jsontext.loads(path.read_bytes()).get("archives", ()))
+    return found

@@ -16,8 +16,8 @@ from mlops_server.person import Person
 
 PIPE_CLOSED = 141
 """As of a program that SIGPIPE ended."""
-USER = "airflow"
-"""Who runs tasks, smoke tests and `env run`."""
+USER = "mlops-task"
+"""Who runs tasks and `env run`."""
 WORKFLOWS = {
     "fetch": "fetch the branch or tag; a new commit becomes a release",
     "models": "the models of the candidate, and whether their environments are built",
@@ -153,7 +153,7 @@ def _say(text: str) -> None:
 def _build(options: argparse.Namespace, layout: Layout, user: str | None) -> None:
     from mlops_server.workflows.building import build
 
-    build(layout, options.model, options.lock, Person.named(user), _say)
+    build(layout, options.model, options.lock, _say)
 
 
 def _activate(options: argparse.Namespace, layout: Layout, user: str | None) -> None:

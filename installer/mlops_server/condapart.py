@@ -1,55 +1,59 @@
-"""The conda part of a build: py-rattler installs the locked packages, hashes enforced."""
+"""The conda part of a build: py-rattler links the locked packages into a prefix."""
 
 import re
-import time
+import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
+from urllib.parse import unquote, urlsplit
 
 from mlops_server.errors import BadLock, EnvError
-from mlops_server.layout import Layout
 from mlops_server.lockfile import RELOCK, Locked, subdir
 
 if TYPE_CHECKING:
-    from rattler import Config, InstallerReporter, RepoDataRecord
+    from rattler import InstallerReporter, RepoDataRecord
 
 Say = Callable[[str], None]
-LONG = 5.0
-"""Seconds between two lines about a download that is still under way."""
+ARCHIVE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+!-]{0,200}\.(?:conda|tar\.bz2)")
+DAMAGED = re.compile(r"failed to fetch (\S+)(?:\.conda|\.tar\.bz2)")
+"""What rattler says when an unpacked package is not as it was: it would fetch it once more."""
 
 
-def install(prefix: Path, lock: Path, wanted: list[Locked], layout: Layout, say: Say) -> None:
-    """Install `wanted` of a lock into a prefix (absolute). Raises `EnvError`.
+class DamagedPackage(EnvError):  # noqa: N818 - reads as what was found
+    """An unpacked package is not as it was; the message is its name."""
 
-    Link scripts of packages are not run: they would be foreign code as root.
+
+def link(prefix: Path, lock: str, wanted: list[Locked], packages: Path, say: Say) -> None:
+    """Link the unpacked packages of a lock's text into a prefix (absolute). Raises `EnvError`.
+
+    Link scripts of packages are not run.
     """
     import asyncio
 
-    from rattler.exceptions import ConfigError, InstallerError
+    from rattler.exceptions import InstallerError
 
     records = _records(lock, wanted)
     try:
-        asyncio.run(_install(prefix, records, layout, say))
+        asyncio.run(_link(prefix, records, packages, say))
     except InstallerError as error:
+        if damaged := DAMAGED.search(str(error)):
+            raise DamagedPackage(damaged[1]) from error
         raise explain(str(error)) from error
-    except ConfigError as error:
-        fix = "correct the mirrors in the config, then `mlops-install apply`"
-        raise EnvError(f"{layout.conda_config} is wrong: {error}", fix=fix) from error
     for script in sorted(prefix.glob("bin/.*-post-link.sh")):
         name = script.name[1:].removesuffix("-post-link.sh")
         say(f"{name}: its post-link script is not run")
 
 
-async def _install(prefix: Path, records: list["RepoDataRecord"], layout: Layout, say: Say) -> None:
+async def _link(prefix: Path, records: list["RepoDataRecord"], packages: Path, say: Say) -> None:
     import rattler
+    from rattler import Config
     from rattler.package_cache import PackageCache, ValidationMode
 
     # In full: a file of the cache that was changed by hand must not get into environments.
-    cache = PackageCache.new_layered([layout.package_cache], validation_mode=ValidationMode.full())
-    index = await cache.index()
-    missing = sum(not index.contains_record(record) for record in records)
-    say(f"{len(records)} packages, {missing} to download")
+    cache = PackageCache.new_layered([packages], validation_mode=ValidationMode.full())
+    config = Config()
+    config.set("allow-hard-links", "false")  # no file is shared between environments and cache
     reporter = Reporter({r.name.normalized: str(r.version) for r in records}, say)
     await rattler.install(
         records,
@@ -57,35 +61,41 @@ async def _install(prefix: Path, records: list["RepoDataRecord"], layout: Layout
         execute_link_scripts=False,
         show_progress=False,
         reporter=cast("InstallerReporter", reporter),  # it need not have every method
-        config=_config(layout.conda_config),
+        config=config,
         package_cache=cache,
     )
 
 
-def _config(path: Path) -> "Config":
-    """The server's mirrors and logins, and no file shared between environments and cache."""
-    from rattler import Config
+def archive_name(url: str) -> str:
+    """The name of a package's file. Raises `BadLock` for what is none."""
+    name = unquote(urlsplit(url).path.rpartition("/")[2])
+    if not ARCHIVE.fullmatch(name):
+        raise BadLock(f"{url} is not the address of a conda package", fix=RELOCK)
+    return name
 
-    config = Config.load_from_files([path]) if path.exists() else Config()
-    config.set("allow-hard-links", "false")
-    return config
+
+def stem(url: str) -> str:
+    """How rattler calls an unpacked package. Raises `BadLock`."""
+    return archive_name(url).removesuffix(".conda").removesuffix(".tar.bz2")
 
 
-def _records(lock: Path, wanted: list[Locked]) -> list["RepoDataRecord"]:
+def _records(lock: str, wanted: list[Locked]) -> list["RepoDataRecord"]:
     """The lock's records of this platform that are in `wanted`."""
     from rattler import LockFile
     from rattler.exceptions import ParseCondaLockError
 
+    path = Path(tempfile.mkdtemp()) / "conda-lock.yml"
+    path.write_text(lock)
     try:
-        environment = LockFile.from_path(lock).default_environment()
+        environment = LockFile.from_path(path).default_environment()
     except ParseCondaLockError as error:
-        raise EnvError(f"{lock} cannot be read: {error}", fix=RELOCK) from error
+        raise BadLock(f"conda-lock.yml cannot be read: {error}", fix=RELOCK) from error
     found = environment.conda_repodata_records().get(subdir(), []) if environment else []
     names = {package.name.lower() for package in wanted}
     records = {r.name.normalized: r for r in found if r.name.normalized in names}
     bare = [name for name in names if name not in records or not records[name].sha256]
     if bare:
-        raise EnvError(f"{lock} cannot be read: no {', '.join(sorted(bare))}", fix=RELOCK)
+        raise BadLock(f"conda-lock.yml cannot be read: no {', '.join(sorted(bare))}", fix=RELOCK)
     return list(records.values())
 
 
@@ -95,43 +105,11 @@ class Reporter:
 
     versions: dict[str, str]
     say: Say
-    entries: list[str] = field(default_factory=list)
-    totals: dict[int, int | None] = field(default_factory=dict)
-    told: dict[int, float] = field(default_factory=dict)
-    downloaded: set[str] = field(default_factory=set)
-
-    def on_populate_cache_start(self, operation: int, package_name: str) -> int:
-        """A package is looked for in the cache."""
-        self.entries.append(package_name)
-        return len(self.entries) - 1
-
-    def on_download_start(self, cache_entry: int) -> int:
-        """A download begins; its number is the cache entry's."""
-        self.told[cache_entry] = time.monotonic()
-        return cache_entry
-
-    def on_download_progress(self, download_idx: int, progress: int, total: int | None) -> None:
-        """Bytes came; said only now and then."""
-        self.totals[download_idx] = total or progress
-        if total and time.monotonic() - self.told[download_idx] > LONG:
-            self.told[download_idx] = time.monotonic()
-            name = self.entries[download_idx]
-            self.say(f"{self._named(name)}: {100 * progress // total} % of {size(total)}")
-
-    def on_download_completed(self, download_idx: int) -> None:
-        """A download ended."""
-        name = self.entries[download_idx]
-        self.downloaded.add(name)
-        self.say(f"{self._named(name)} ({size(self.totals.get(download_idx))})")
 
     def on_link_start(self, operation: int, package_name: str) -> int:
         """A package goes into the environment."""
-        if package_name not in self.downloaded:
-            self.say(self._named(package_name))
+        self.say(f"{package_name} {self.versions.get(package_name, '')}".rstrip())
         return operation
-
-    def _named(self, name: str) -> str:
-        return f"{name} {self.versions.get(name, '')}".rstrip()
 
 
 def size(count: int | None) -> str:
@@ -164,9 +142,10 @@ _FIXES = (
     ("401", "the login for the channel or its mirror is missing or wrong"),
     ("403", "the login for the channel or its mirror is missing or wrong"),
     ("404", "the channel no longer has this package: `mlops-install lock`, or add a mirror"),
+    ("request failed after", "the channel cannot be reached: check network, proxy and mirrors"),
     ("error sending request", "the channel cannot be reached: check network, proxy and mirrors"),
     ("connect", "the channel cannot be reached: check network, proxy and mirrors"),
     ("dns", "the channel cannot be reached: check network, proxy and mirrors"),
 )
-_FOR_GOOD = re.compile(r"\(404 not found\)|\bhash mismatch\b", re.IGNORECASE)
+_FOR_GOOD = re.compile(r"\(404 [^)]*\)|\bhash mismatch\b", re.IGNORECASE)
 """What no other try will change; a word such as 404 alone may be part of an address."""

@@ -1,6 +1,6 @@
 """Airflow's database as a whole: dump, load into another one, compare, rename.
 
-Runs as root; PostgreSQL is spoken to as user postgres over its socket.
+Runs as root; who speaks to PostgreSQL is in `sql`.
 """
 
 import contextlib
@@ -14,7 +14,6 @@ from mlops_server.disk import writing
 from mlops_server.errors import EnvError
 
 NAME = "airflow"
-OWNER = "airflow"
 # A session's settings decide how a row reads as text, and two servers may differ in them.
 TABLES = """\
 set timezone = 'UTC';
@@ -42,11 +41,14 @@ select format('select json_build_array(%L, (select min(version_num::text) from %
   order by 1 \\gexec
 """
 
+LOCKS = "--lock-wait-timeout=10min"
+"""Whose the tables are may lock them, for as long as they like."""
+
 Fingerprint = dict[str, str]
 """Table or sequence -> number of its rows and a sum over the hashes of their text."""
 
 
-def psql(text: str, database: str = "postgres") -> str:
+def psql(text: str, database: str = sql.ADMIN) -> str:
     """Run SQL, statement by statement; what it printed. Raises `EnvError`."""
     return sql.run(text, database)
 
@@ -68,10 +70,13 @@ def dump(path: Path, database: str = NAME) -> Fingerprint:
     """
     with _snapshot(database) as (snapshot, fingerprint):
         before = fingerprint()
-        words = _postgres("pg_dump", "-Fc", "-d", database, f"--snapshot={snapshot}")
+        words = ("pg_dump", "-Fc", f"--snapshot={snapshot}", LOCKS)
         try:
             with writing(path) as out:
-                _run(words, out.fileno(), "pg_dump")
+                _done("pg_dump", subprocess.run(
+                    **sql.program(database, *words), stdout=out, stderr=subprocess.PIPE, text=True,
+                    check=False,
+                ))  # fmt: skip
         except OSError as error:
             raise EnvError(
                 f"cannot write {path}: {error.strerror}", fix=f"make room at {path.parent}"
@@ -82,28 +87,33 @@ def dump(path: Path, database: str = NAME) -> Fingerprint:
 def load(path: Path, database: str) -> None:
     """Make a database from a dump; there must be none of this name. Raises `EnvError`."""
     create(database)
-    words = _postgres("pg_restore", "--exit-on-error", "--single-transaction", "-d", database)
+    words = ("pg_restore", "--exit-on-error", "--single-transaction", "--no-owner")
     with path.open("rb") as dumped:
         done = subprocess.run(
-            words, stdin=dumped, capture_output=True, text=True, check=False,
-            cwd="/", env=sql.environ(),
+            **sql.program(database, *words), stdin=dumped, capture_output=True, text=True,
+            check=False,
         )  # fmt: skip
     if done.returncode:
-        raise EnvError(f"{path} cannot be restored", detail=done.stderr, fix=sql.LOG)
+        raise EnvError(f"{path} cannot be restored", detail=done.stderr, fix=_fix(done.stderr))
     psql("analyze", database)
 
 
 def create(database: str) -> None:
     """Make an empty database that only its owner may connect to, as the installer does."""
+    owner = sql.role(database)
     psql(
-        f"create database \"{database}\" owner \"{OWNER}\" encoding 'UTF8' locale 'C.UTF-8'"
+        f"create database \"{database}\" owner \"{owner}\" encoding 'UTF8' locale 'C.UTF-8'"
         f' template template0;\nrevoke all on database "{database}" from public'
     )
 
 
-def drop(database: str) -> None:
-    """Remove a database, if it is there, and throw out who uses it."""
-    psql(f'drop database if exists "{database}" with (force)')
+def drop(*databases: str) -> None:
+    """Remove databases, as far as they are there, and throw out who uses them."""
+    names = ", ".join(map(sql.literal, databases))
+    # Who owns one may call it a template, which nobody could drop.
+    plain = f"update pg_database set datistemplate = false where datname in ({names})"
+    drops = (f'drop database if exists "{name}" with (force)' for name in databases)
+    psql(";\n".join([plain, *drops]))
 
 
 def rename(old: str, new: str) -> None:
@@ -150,10 +160,9 @@ def _alike(name: str, wanted: Fingerprint, found: Fingerprint) -> bool:
 @contextmanager
 def _snapshot(database: str) -> Iterator[tuple[str, "_Taker"]]:
     """A session that holds one state of the database: its name, and who takes its fingerprint."""
-    words = _postgres(*sql.PSQL, "-d", database)
     pipe, null = subprocess.PIPE, subprocess.DEVNULL
     with subprocess.Popen(
-        words, stdin=pipe, stdout=pipe, stderr=null, text=True, cwd="/", env=sql.environ()
+        **sql.program(database, *sql.PSQL), stdin=pipe, stdout=pipe, stderr=null, text=True
     ) as session:
         taker = _Taker(session)
         name = taker.ask("begin isolation level repeatable read;\nselect pg_export_snapshot();\n")
@@ -187,19 +196,13 @@ def _parsed(text: str) -> Fingerprint:
     return {name: f"{first}|{second}" for name, first, second in sql.values(text)}
 
 
-def _run(words: list[str], out: int, what: str) -> None:
-    done = subprocess.run(
-        words,
-        stdout=out,
-        stderr=subprocess.PIPE,
-        text=True,
-        check=False,
-        cwd="/",
-        env=sql.environ(),
-    )
+def _done(what: str, done: "subprocess.CompletedProcess[str]") -> None:
     if done.returncode:
-        raise EnvError(f"{what} failed", detail=done.stderr, fix=sql.LOG)
+        raise EnvError(f"{what} failed", detail=done.stderr, fix=_fix(done.stderr))
 
 
-def _postgres(*words: str) -> list[str]:
-    return sql.as_user("postgres", *words)
+def _fix(said: str) -> str:
+    """What somebody else put into a database its owner may not read or make."""
+    if "permission denied" in said or "must be owner" in said:
+        return "give it to the role that owns the database (`alter … owner to ROLE`), or drop it"
+    return sql.LOG

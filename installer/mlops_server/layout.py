@@ -52,13 +52,13 @@ class Layout:
 
     @property
     def package_cache(self) -> Path:
-        """Extracted conda packages."""
+        """Unpacked conda packages, by the SHA-256 of their archives."""
         return self.root / "var/cache/mlops/conda"
 
     @property
-    def uv_cache(self) -> Path:
-        """uv's cache."""
-        return self.root / "var/cache/mlops/uv"
+    def wheel_cache(self) -> Path:
+        """Wheels, by their SHA-256."""
+        return self.root / "var/cache/mlops/wheels"
 
     @property
     def data(self) -> Path:
@@ -79,6 +79,10 @@ class Layout:
     def repository(self) -> Path:
         """The bare mirror of the workflows' repository."""
         return self.root / "srv/mlops/workflows/repository.git"
+
+    def mirror(self, repository: Path) -> Path | None:
+        """What is there already of a repository; only one that is made aside has such."""
+        return None
 
     @property
     def submodules(self) -> Path:

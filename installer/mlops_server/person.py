@@ -1,9 +1,10 @@
-"""Who runs a model's code: an unprivileged user, with nothing of ours in its variables."""
+"""Who runs what is not ours: an unprivileged user, with nothing of ours in its variables."""
 
 import os
 import pwd
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from mlops_server.errors import EnvError
 
@@ -39,6 +40,16 @@ class Person:
             os.setgroups(self.groups)
             os.setgid(self.gid)
             os.setuid(self.uid)
+
+    def options(self) -> dict[str, Any]:
+        """What `subprocess` takes to run a program as this user.
+
+        It has a session of its own: with our terminal it could type what our shell then runs.
+        """
+        own: dict[str, Any] = {"cwd": "/", "start_new_session": True}
+        if self.uid is not None:
+            own |= {"user": self.uid, "group": self.gid, "extra_groups": self.groups}
+        return own
 
     def variables(self, prefix: Path) -> dict[str, str]:
         """A clean set, with the environment's programs first."""

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 from typing import NoReturn
 
-from mlops_server import activation, inuse
+from mlops_server import activation, inuse, terminal
 from mlops_server.errors import EnvError
 from mlops_server.layout import Layout
 from mlops_server.person import Person
@@ -16,6 +16,8 @@ def run(layout: Layout, name: str, words: list[str], person: Person) -> NoReturn
     if not words:
         raise EnvError("nothing to run", fix=f"say what, such as `mlops env run {name} -- python`")
     prefix = _held(layout, name)
+    if person.uid is not None:
+        terminal.apart()
     person.become()
     _go(layout.data)
     full = activation.command(prefix, words)

@@ -27,12 +27,10 @@ noted() { # UNIT: seconds since it was first found without life
     echo $((now - $(cat "$seen/$1")))
 }
 
-has_tasks() { # UNIT: whether it is a scheduler and a worker of it runs a task
+has_tasks() { # UNIT: whether it is a scheduler that has tasks
     case $1 in airflow-scheduler@*) ;; *) return 1 ;; esac
-    for worker in $(pgrep -P "$(systemctl show -p MainPID --value "$1")"); do
-        ! pgrep -P "$worker" >/dev/null || return 0
-    done
-    return 1
+    number=${1#*@}
+    /opt/mlops/bin/running-tasks "${number%.service}" >/dev/null
 }
 
 check() { # UNIT COMMAND...: the command prints how many signs of life there are

@@ -20,12 +20,8 @@ FOLDER = "/var/lib/mlops/upgrade"
 WRAPPER = (
     "cat > /usr/local/bin/{name} <<'END'\n#!/bin/sh\n{text}\nEND\nchmod 755 /usr/local/bin/{name}"
 )
-BOOM = """\
-create function boom() returns event_trigger language plpgsql as
-  $$ begin raise exception 'the migration meets a wall'; end $$;
-create event trigger boom on ddl_command_start when tag in ('ALTER TABLE')
-  execute function boom();
-"""
+TAKEN = "connection_test_request"
+"""A table that the migration to 3.3 makes."""
 NEW = (
     "n=$(grep -l '^apache-airflow==3.3.2' /opt/mlops/airflow/*/requirements.txt"
     " | grep -v /current/); n=${n%/requirements.txt}"
@@ -63,8 +59,8 @@ ERRORS = {
         "No space left on device",
     ),
     "the migration fails": (
-        f"runuser -u postgres -- psql -q -d airflow <<'SQL'\n{BOOM}SQL",
-        "runuser -u postgres -- psql -q -d airflow -c 'drop function boom cascade'",
+        f"runuser -u airflow -- psql -q -d airflow -c 'create table {TAKEN} ()'",
+        f"runuser -u airflow -- psql -q -d airflow -c 'drop table {TAKEN}'",
         "airflow database failed",
     ),
     "the new Airflow does not start": (

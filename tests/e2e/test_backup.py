@@ -196,7 +196,7 @@ def test_a_fresh_server_gets_everything_from_an_age_archive(
     settings = f'[backup]\nkeep = 2\ndata = true\nage_recipient = "{recipient}"\n'
     configure(server, settings)
     server.apply()
-    server.ssh(f"mkdir {DATA}; echo 1 > {DATA}/result.csv; chown -R airflow: {DATA}")
+    server.ssh(f"mkdir {DATA}; echo 1 > {DATA}/result.csv; chown -R mlops-task: {DATA}")
     done = server.cli("backup", "--to", tmp_path)
     assert done.returncode == 0, done.end
     archive = Path(done.stdout.strip())
@@ -209,8 +209,8 @@ def test_a_fresh_server_gets_everything_from_an_age_archive(
         restored = restore(bare, archive, "--identity", identity)
     assert restored.returncode == 0, restored.end
     story.whole(bare)
-    read = f"runuser -u airflow -- cat {DATA}/result.csv; stat -c %U {DATA} {DATA}/result.csv"
-    assert bare.ssh(read).split() == ["1", "airflow", "airflow"]
+    read = f"runuser -u mlops-task -- cat {DATA}/result.csv; stat -c %U {DATA} {DATA}/result.csv"
+    assert bare.ssh(read).split() == ["1", "mlops-task", "mlops-task"]
     assert bare.ssh("ls -A /srv/mlops/data | grep mlops-restore || true") == ""
     secret = identity.read_text().splitlines()[-1]
     assert not [line for line in bare.command_lines if secret in line]

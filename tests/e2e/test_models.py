@@ -242,8 +242,8 @@ def test_verify_finds_what_the_listing_cannot(workshop: Server) -> None:
 def test_a_kill_in_a_build_is_healed(workshop: Server) -> None:
     workshop.ssh("rm -rf /opt/mlops/envs/demand /var/cache/mlops/conda")
     program = workshop.start("apply", "--yes", "--no-verify")
-    wait_for(lambda: workshop.ssh("ls -d /opt/mlops/envs/demand/builds/*/conda-meta || true"),
-             "the build", 60, 0.05)  # fmt: skip
+    filling = "ls -d /opt/mlops/envs/demand/builds/*.new/tree/conda-meta || true"
+    wait_for(lambda: workshop.ssh(filling), "the build", 60, 0.05)
     workshop.try_ssh("pkill -9 -f mlops_server")
     output, _ = program.communicate(timeout=120)
     assert program.returncode == 1, output

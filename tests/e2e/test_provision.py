@@ -48,8 +48,10 @@ RIGHT_ON_A_BARE_SERVER = {
 EXPOSURE = {
     "airflow-api-server@a": 1.5,
     "airflow-dag-processor": 3.5,
-    "airflow-scheduler@1": 3.5,
-    "airflow-scheduler@2": 3.5,
+    "airflow-scheduler@1": 1.0,
+    "airflow-scheduler@2": 1.0,
+    "airflow-tasks@1": 2.5,
+    "airflow-tasks@2": 2.5,
     "airflow-triggerer": 3.5,
 }
 LISTING = (
@@ -177,7 +179,7 @@ def test_edits_by_hand_are_shown_and_put_back(provisioned: Server) -> None:
     config, site = "/etc/mlops/airflow.cfg", "/etc/nginx/sites-available/mlops.conf"
     before = provisioned.ssh(f"sha256sum {unit} {config} {site}; stat -c %a {config}")
     provisioned.ssh(
-        f"echo '# by hand' >> {unit}; chmod 0644 {config}; sed -i 's/16m/17m/' {site}"
+        f"echo '# by hand' >> {unit}; chmod 0666 {config}; sed -i 's/16m/17m/' {site}"
         "; systemctl daemon-reload"
     )
     done = provisioned.cli("plan")
@@ -185,7 +187,7 @@ def test_edits_by_hand_are_shown_and_put_back(provisioned: Server) -> None:
     assert re.search(r"^ +-# by hand$", done.stdout, re.M)
     assert re.search(r"^ +- +client_max_body_size 17m;\n +\+ +client_max_body_size 16m;$",
                      done.stdout, re.M)  # fmt: skip
-    assert "mode: 0644 → 0640" in done.stdout
+    assert "mode: 0666 → 0644" in done.stdout
     provisioned.apply()
     assert provisioned.ssh(f"sha256sum {unit} {config} {site}; stat -c %a {config}") == before
     assert provisioned.cli("plan").returncode == 0

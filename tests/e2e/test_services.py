@@ -65,12 +65,12 @@ def workshop(
 
 
 def trained(server: Server, version: str, factor: object) -> str:
-    """A folder as a task leaves it: for the user and group airflow only."""
+    """A folder as a task leaves it: for the user and group of tasks only."""
     path = f"/srv/mlops/data/models/churn/{version}"
     server.ssh(
-        f"install -d -m 750 -o airflow -g airflow /srv/mlops/data/models"
+        f"install -d -m 750 -o mlops-task -g mlops-task /srv/mlops/data/models"
         f" /srv/mlops/data/models/churn {path}; echo {factor} > {path}/factor;"
-        f" chown airflow: {path}/factor; chmod 640 {path}/factor"
+        f" chown mlops-task: {path}/factor; chmod 640 {path}/factor"
     )
     return path
 

@@ -71,7 +71,7 @@ def starter(
 
 def rows(server: Server, query: str) -> list[str]:
     """Rows of the database of the tasks."""
-    psql = "cd /; runuser -u airflow -- psql -XqAt -d workflows"
+    psql = "cd /; runuser -u mlops-task -- psql -XqAt -d workflows"
     return server.ssh(f'{psql} -c "{query}"').splitlines()
 
 

@@ -46,7 +46,7 @@ NEW = """\
 set -e
 cd /; dump=$(ls -d /var/lib/mlops/backups/uninstall-*/airflow.dump)
 runuser -u postgres -- createdb -O airflow scratch
-runuser -u postgres -- pg_restore --exit-on-error -d scratch < $dump
+runuser -u airflow -- pg_restore --exit-on-error --no-owner -d scratch < $dump
 runuser -u postgres -- psql -XAtq -d scratch -c "select state, try_number from task_instance"
 runuser -u postgres -- dropdb scratch
 """
@@ -102,7 +102,8 @@ def test_nothing_stays_but_what_the_plan_says(bare: Server, tmp_path: Path) -> N
     paths = [name for name in kept if name.startswith("/")]
     assert {NOTES, MINE, "/opt/mlops/dags/e2e.py", "/srv/mlops/data"} <= set(paths)
     assert bare.ssh(f"cat {MINE}") == "# mine"
-    accounts = ("user airflow:", "group airflow:", "sha256 /etc/passwd", "sha256 /etc/group",
+    accounts = ("user airflow:", "group airflow:", "user mlops-", "group mlops-",
+                "sha256 /etc/passwd", "sha256 /etc/group",
                 "sha256 /etc/shadow", "sha256 /etc/gshadow")  # fmt: skip
     found = footprint.differences(before, after)
     left = [n for n in found if not is_of(n, paths) and not n.startswith(accounts)]

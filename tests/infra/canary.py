@@ -1,6 +1,6 @@
 """Runs on the server: follow canary DAG runs through the REST API, as a client would.
 
-Reads {"url", "schedulers", "timeout"} from its argument, prints what it saw as JSON:
+Reads {"url", "schedulers", "timeout", "psql"} from its argument, prints what it saw as JSON:
 token, version, health, import_errors, jobs, and per run state, try, scheduler and log.
 `timeout` in seconds, for one run and for all that it takes to find the schedulers; on a machine
 that is slow by itself there are more runs, since it is chance which scheduler takes one.
@@ -96,7 +96,7 @@ def wait_read(deadline):
     """Until every DAG was read since the DAG processor started: only then all errors are known."""
     unit = ("airflow-dag-processor", "--timestamp=unix", "-P", "ActiveEnterTimestamp")
     query = UNREAD.format(since=said("systemctl", "show", *unit).lstrip("@") or 0)
-    psql = ("runuser", "-u", "airflow", "--", "psql", "-XAt", "-d", "airflow", "-c", query)
+    psql = ("sh", "-c", f'{WANTED["psql"]} -c "$0"', query)
     while said(*psql) not in ("", "0") and time.monotonic() < deadline:
         time.sleep(0.5)
 

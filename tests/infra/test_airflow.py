@@ -23,7 +23,7 @@ def jobs(host):
         " min(extract(epoch from now() - latest_heartbeat)) as age from job"
         " where state = 'running' and latest_heartbeat is not null group by 1"
     )
-    answer = host.run(sql.select(query, user="airflow", database="airflow"))
+    answer = host.run(sql.select(query, database="airflow"))
     assert answer.rc == 0, f"psql: {answer.stderr.strip()}"
     return {row["name"]: float(row["age"]) for row in sql.rows(answer.stdout)}
 
@@ -33,7 +33,8 @@ def canary(host, context):
     """What a client of the REST API sees; the script runs on the server."""
     ages = jobs(host)
     alive = [name for name in schedulers(context) if ages.get(name, FRESH + 1) <= FRESH]
-    wanted = {"url": context.base_url, "schedulers": alive, "timeout": 120}
+    wanted = {"url": context.base_url, "schedulers": alive, "timeout": 120,
+              "psql": sql.psql("airflow")}  # fmt: skip
     script = base64.b64encode(CANARY.read_bytes()).decode()
     code = f"import base64; exec(base64.b64decode('{script}'))"
     answer = host.run("python3 -c %s %s", code, json.dumps(wanted))
@@ -110,7 +111,6 @@ def test_no_secret_is_in_the_environment_of_a_scheduler(host):
 
 
 def test_the_metadata_database_is_current(host):
-    answer = host.run("runuser -u airflow -- psql -XAt -d airflow -c %s",
-                      "select version_num from alembic_version")  # fmt: skip
+    answer = host.run(sql.sql("select version_num from alembic_version", database="airflow"))
     assert answer.rc == 0, answer.stderr
     assert answer.stdout.strip(), "the database was never migrated"

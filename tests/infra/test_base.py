@@ -66,3 +66,19 @@ def test_the_journal_is_bounded(host, context):
     wanted = f"SystemMaxUse={context.config.base.journal_max}"
     found = host.file("/etc/systemd/journald.conf.d/mlops.conf").content_string
     assert wanted in found, f"{wanted} is not set"
+
+
+def test_security_updates_come_as_wanted(host, context):
+    wanted = context.config.base.security_updates
+    active = host.run("systemctl is-active mlops-updates.timer").stdout.strip()
+    assert active == ("active" if wanted else "inactive"), f"mlops-updates.timer is {active}"
+    if not wanted:
+        return
+    shown = host.run("apt-config dump | grep -E '^Unattended-Upgrade::(Origins|Allowed|Auto)'")
+    origins = re.findall(r'(?:Origins-Pattern|Allowed-Origins)::+ "(.*)";', shown.stdout)
+    others = [origin for origin in origins if "-security" not in origin]
+    assert origins, "no origin is allowed: another file of apt clears them"
+    assert not others, f"updates from other origins would come too: {', '.join(others)}"
+    reboot = re.search(r'::Automatic-Reboot "(.*)";', shown.stdout)
+    assert reboot, "nothing says whether the server reboots by itself"
+    assert reboot[1] == "false", "an update may restart the server"

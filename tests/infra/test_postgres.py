@@ -3,11 +3,11 @@
 from contextlib import contextmanager
 
 import pytest
+from mlops_install import sql
 
 
-def sql(host, query, user="postgres", database="airflow"):
-    command = f"runuser -u {user} -- psql -XAt -d {database} -c %s"
-    answer = host.run(command, query)
+def ask(host, query, database="postgres"):
+    answer = host.run(sql.sql(query, database=database))
     assert answer.rc == 0, f"psql: {answer.stderr.strip()}"
     return answer.stdout.strip()
 
@@ -30,34 +30,37 @@ def test_it_runs(host, context):
 
 
 def test_airflow_gets_in_without_a_password(host):
-    found = sql(host, "select current_user", user="airflow")
+    found = ask(host, "select current_user", database="airflow")
     assert found == "airflow", f"the Unix user airflow gets in as {found!r}"
 
 
 def test_others_do_not(host):
-    answer = host.run("runuser -u nobody -- psql -XAt -d airflow -U airflow -c 'select 1'")
+    answer = host.run(
+        "setpriv --reuid=nobody --regid=nogroup --clear-groups"
+        " psql -XAt -d airflow -U airflow -c 'select 1'"
+    )
     assert answer.rc != 0, "the Unix user nobody gets in as the role airflow"
 
 
 def test_there_is_no_tcp(host, context):
-    addresses = sql(host, "show listen_addresses")
+    addresses = ask(host, "show listen_addresses")
     with noted_of_others(context):
         assert not addresses, f"it listens on {addresses}"
 
 
 def test_the_role_has_no_power(host):
     row = "select rolsuper or rolcreatedb or rolcreaterole from pg_roles where rolname = 'airflow'"
-    assert sql(host, row) == "f", "airflow may create roles or databases, or is a superuser"
+    assert ask(host, row) == "f", "airflow may create roles or databases, or is a superuser"
 
 
 def test_settings_are_in_force(host, context):
-    found = sql(host, "show max_connections")
+    found = ask(host, "show max_connections")
     assert found == str(context.sizing.max_connections), f"max_connections is {found}"
-    pending = sql(host, "select count(*) from pg_settings where pending_restart")
+    pending = ask(host, "select count(*) from pg_settings where pending_restart")
     assert pending == "0", f"{pending} settings wait for a restart"
 
 
 def test_pages_have_checksums(host, context):
-    found = sql(host, "show data_checksums")
+    found = ask(host, "show data_checksums")
     with noted_of_others(context):
         assert found == "on", "pages have no checksums"

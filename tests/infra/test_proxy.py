@@ -46,6 +46,16 @@ def test_the_certificate_lasts_and_fits(host, context):
     assert "does match" in fits, f"the certificate is not for {context.server_name}"
 
 
+def test_other_names_are_refused(host, context):
+    code, _ = curl(host, f"{context.base_url}/", "-H 'Host: elsewhere.example'")
+    assert code == 421, f"a name that is not this server's gets {code}"
+
+
+def test_the_reference_of_the_api_needs_a_login(host, context):
+    code, _ = curl(host, f"{context.base_url}/openapi.json")
+    assert code == 401, f"/openapi.json answers {code} without a login"
+
+
 @pytest.mark.parametrize("path", ["/execution/health", "/execution/docs", "//execution/health"])
 def test_the_execution_api_is_not_reachable(host, context, path):
     code, _ = curl(host, f"{context.base_url}{path}")

@@ -26,12 +26,20 @@ DOORS = {  # what may be imported where, and nowhere else
     "airflow": {
         *(
             f"installer/mlops_airflow/{n}.py"
-            for n in ("airflow", "bundle", "callbacks", "decorators", "deploy", "objectstore")
+            for n in (
+                *("airflow", "bundle", "callbacks", "decorators", "deploy", "executor"),
+                *("logins", "objectstore", "tasks", "workload"),
+            )
         ),
         "installer/mlops_airflow/operators.py",
         "installer/mlops_server/workflows/gate_dags.py",
     },
-    "rattler": {"installer/mlops_install/condasolver.py", "installer/mlops_server/condapart.py"},
+    "rattler": {
+        "installer/mlops_install/condasolver.py",
+        "installer/mlops_server/condapart.py",
+        "installer/mlops_server/inside/fetch.py",
+        "installer/mlops_server/inside/unpack.py",
+    },
     "pytest": {"installer/mlops_install/verification.py"},
 }
 PURE = ("roles/", "installer/mlops_install/resources/")

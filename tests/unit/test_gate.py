@@ -239,7 +239,7 @@ def test_output_without_end_takes_little_memory_and_is_a_reason(tmp_path, monkey
     script = "import sys; print('the beginning')\n"
     script += "for _ in range(200): sys.stdout.write('x\\n' * 100_000)\nprint('the end')"
     limits = sandbox.Limits(60)
-    monkeypatch.setattr(sandbox, "SYSTEMD", tmp_path / "nothing")
+    monkeypatch.setattr(sandbox, "isolated", lambda: False)
     tracemalloc.start()
     ended = sandbox.run([sys.executable, "-c", script], tmp_path, {}, limits)
     _, peak = tracemalloc.get_traced_memory()

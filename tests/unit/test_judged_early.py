@@ -290,7 +290,7 @@ def test_debian_s_own_cluster_is_fine():
         ),
         (
             {**cluster(), "hba_1": "all postgres peer", "hba_2": "all all scram-sha-256"},
-            ("asks the role airflow for `scram-sha-256`", "local workflows airflow peer"),
+            ("asks the role airflow for `scram-sha-256`", "local workflows mlops-task peer"),
         ),
         (
             {**cluster(), "hba_1": "all postgres peer", "hba_2": "airflow airflow peer"},

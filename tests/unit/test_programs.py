@@ -6,10 +6,12 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import mlops_server
 import pytest
 from mlops_install.render import render
 from mlops_install.resource import Put
 from mlops_install.resources.secret import Secret
+from mlops_install.shell import as_user
 
 # What systemd.service(5) says of ExecStart=: a variable is replaced, $$ is one dollar.
 SYSTEMD_RUN = """\
@@ -43,9 +45,14 @@ def airflow(tmp_path, words, act=""):
     """The wrapper, in the folder `tmp_path / "here"`; `act` is Python that Airflow runs."""
     program(tmp_path / "bin", "systemd-run", SYSTEMD_RUN)
     program(tmp_path / "bin", "chown", "")
-    program(tmp_path / "bin", "runuser", '[ "$1 $2 $3" = "-u airflow --" ]; shift 3; exec "$@"')
-    wrapper, folder = tmp_path / "airflow", tmp_path / "here"
-    wrapper.write_text(render("airflow/airflow-cli"))
+    become = "--reuid=airflow --regid=airflow --init-groups"
+    program(tmp_path / "bin", "setpriv", f'[ "$1 $2 $3" = "{become}" ]; shift 3; exec "$@"')
+    wrapper, folder, code = tmp_path / "airflow", tmp_path / "here", tmp_path / "code"
+    code.mkdir(exist_ok=True)
+    if not (code / "current").is_symlink():
+        (code / "current").symlink_to(Path(mlops_server.__file__).parents[1])
+    cli = render("airflow/airflow-cli", as_airflow=as_user("airflow"), code=code)
+    wrapper.write_text(cli)
     folder.mkdir(exist_ok=True)
     more = {"PATH": f"{tmp_path}/bin:{os.environ['PATH']}", "SAID": f"{tmp_path}/said", "ACT": act}
     return subprocess.run(

@@ -1,6 +1,7 @@
 """Roles are pure: the same config and facts give the same resources, and no secret shows."""
 
 import json
+import re
 from pathlib import Path
 
 import authority
@@ -17,6 +18,7 @@ from mlops_install.resource import ABSENT, differences
 from mlops_install.resources.airflow import Contents
 from mlops_install.resources.tree import Content
 from mlops_install.roles import stages
+from mlops_install.roles.base import MIRRORED, UPDATES
 from mlops_install.roles.proxy import SITE
 from mlops_install.settings import Config
 from mlops_server.layout import ModelOptions, lock_hash
@@ -250,6 +252,67 @@ def project(*models: Model) -> context.Given:
 def model(name: str, *platforms: str) -> Model:
     lock = name.encode()
     return Model(name, lock, b"", b"", ModelOptions(), lock_hash(lock), platforms or ("linux-64",))
+
+
+NAMES = [
+    ("192.0.2.7|192.0.2.7", "0"),
+    ("ml.example.org|10.0.0.5", "0"),
+    ("ML|10.0.0.5", "0"),
+    ("10.0.0.5|10.0.0.5", "0"),
+    ("[2001:db8::1]|2001:db8::1", "0"),
+    ("[2001:db8::7]|10.0.0.5", "0"),
+    ("localhost|127.0.0.1", "0"),
+    ("mlxexample.org|10.0.0.5", None),
+    ("x.ml.example.org|10.0.0.5", None),
+    ("ml.example.org.evil|10.0.0.5", None),
+    ("10.0.0.5|10.0.0.55", None),
+    ("10.0.0.55|10.0.0.5", None),
+    ("[2001:db8::1]|2001:db8::11", None),
+    ("|10.0.0.5", None),
+]
+
+
+@pytest.mark.parametrize(("asked", "stranger"), NAMES)
+def test_the_site_serves_its_own_names_and_no_others(asked, stranger):
+    """The patterns as nginx reads them: PCRE, the first that is found."""
+    made = make('[proxy]\nfurther_names = ["ml.example.org", "ml", "2001:db8::7"]\n')
+    site = next(r.content for r in resources(made) if getattr(r, "path", "") == SITE)
+    block = site.split("$stranger {")[1].split("}\n")[0]
+    found = re.findall(r'"~(\*?)(.*)" (\d);', block)
+    hits = [
+        value
+        for anycase, pattern, value in found
+        if re.search(
+            pattern.replace("(?<", "(?P<").replace(r"\k<reached>", "(?P=reached)"),
+            asked,
+            re.I if anycase else 0,
+        )
+    ]
+    assert len(found) == 6
+    assert (hits[0] if hits else None) == stranger
+
+
+@pytest.mark.parametrize("version", ["12", "13", "24.04"])
+def test_security_updates_come_from_their_origin_only(version):
+    system = "ubuntu" if version == "24.04" else "debian"
+    made = make(os_version=version, os_id=system)
+    text = next(r.content for r in resources(made) if getattr(r, "path", "") == UPDATES)
+    origins = re.findall(r'Origins-Pattern \{ "(.*)"; \}', text)
+    assert len(origins) == 1
+    assert "-security" in origins[0]
+    assert 'Automatic-Reboot "false"' in text
+    off = resources(make("[base]\nsecurity_updates = false\n", os_version=version, os_id=system))
+    assert next(r.desired for r in off if getattr(r, "path", "") == UPDATES) is None
+    assert next(r.desired.units for r in off if r.name == "services of updates") == {}
+
+
+def test_updates_come_from_the_mirror_where_there_is_one():
+    made = resources(make('[base]\napt_mirror = "https://mirror.example.org/debian"\n'))
+    unit = next(r.content for r in made if getattr(r, "path", "").endswith("-updates.service"))
+    assert f"Environment=APT_CONFIG={MIRRORED}" in unit
+    assert next(r.desired for r in made if getattr(r, "path", "") == MIRRORED)
+    plain = resources(make())
+    assert next(r.desired for r in plain if getattr(r, "path", "") == MIRRORED) is None
 
 
 def test_environments_are_built_side_by_side_before_they_come_into_force():

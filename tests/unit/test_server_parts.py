@@ -15,9 +15,9 @@ from mlops_server import activation, check, inuse, listing, lockfile
 from mlops_server.cli import main
 from mlops_server.condapart import explain, size
 from mlops_server.errors import EnvError
+from mlops_server.inside.pippart import requirements
+from mlops_server.inside.smoke import asked_modules
 from mlops_server.layout import Layout, lock_hash
-from mlops_server.pippart import requirements
-from mlops_server.smoke import asked_modules
 from mlops_server.store import Model
 from mlops_server.workflows.activation import copy_locks
 
@@ -129,17 +129,9 @@ def test_modules_are_found_from_the_files_of_packages(tmp_path):
     assert asked_modules(tmp_path, asked) == ["a", "c", "d", "f", "tiny"]
 
 
-def test_uv_is_told_addresses_or_names():
+def test_uv_is_told_names_and_hashes():
     wheel = lockfile.Locked("tiny", "1.0", "https://example.org/tiny-1.0-py3-none-any.whl", "ab")
-    at = "tiny @ https://example.org/tiny-1.0-py3-none-any.whl --hash=sha256:ab\n"
-    assert requirements([wheel], by_name=False) == at
-    assert requirements([wheel], by_name=True) == "tiny==1.0 --hash=sha256:ab\n"
-
-
-def test_a_package_without_a_wheel_is_refused():
-    source = lockfile.Locked("tiny", "1.0", "https://example.org/tiny-1.0.tar.gz", "ab")
-    with pytest.raises(EnvError, match="would run its code as root"):
-        requirements([source], by_name=False)
+    assert requirements([wheel]) == "tiny==1.0 --hash=sha256:ab\n"
 
 
 @pytest.mark.parametrize(
@@ -271,19 +263,21 @@ def test_what_somebody_holds_or_runs_is_kept(churn, capsys):
 def test_rubbish_is_removed(churn):
     kept = fake(churn, A)
     churn.activate(A)
-    (kept / "conda-meta").mkdir()
-    (kept / "conda-meta/tiny-1.0-0.json").touch()
+    (kept / inuse.READY).write_text(json.dumps({"archives": [A]}))
     churn.new_build(B)  # killed in the middle
     kept.with_name(".rubbish-x").mkdir()
     cache = churn.layout.package_cache
-    for name in (".tiny-1.0-0a1B2c3", "tiny-1.0-0", "old-1.0-0"):
+    for name in (".unpack-churn.new", A, B):
         (cache / name).mkdir(parents=True)
+    churn.layout.wheel_cache.mkdir()
+    (churn.layout.wheel_cache / B).touch()
     with churn.held():
         main(["env", "clean"], churn.layout, None)
         assert len(list(churn.builds.iterdir())) == 3, "a build is at work"
     main(["env", "clean"], churn.layout, None)
     assert list(churn.builds.iterdir()) == [kept]
-    assert [p.name for p in cache.iterdir() if p.is_dir()] == ["tiny-1.0-0"]
+    assert [p.name for p in cache.iterdir() if p.is_dir()] == [A]
+    assert list(churn.layout.wheel_cache.iterdir()) == []
 
 
 @pytest.mark.parametrize(

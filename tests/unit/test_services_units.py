@@ -25,6 +25,7 @@ http {{
     access_log off;
     client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy;
     fastcgi_temp_path {folder}/f; uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s;
+{guards}
     server {{
         listen 127.0.0.1:{port};
         client_max_body_size 1m;
@@ -107,7 +108,10 @@ def nginx(tmp_path):
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     models = render("proxy/models.conf", services=tmp_path)
-    (tmp_path / "nginx.conf").write_text(SITE.format(folder=tmp_path, port=port, models=models))
+    site = SITE.format(
+        folder=tmp_path, port=port, models=models, guards=render("proxy/guards.conf", names=[])
+    )
+    (tmp_path / "nginx.conf").write_text(site)
     child = subprocess.Popen([program, "-p", tmp_path, "-c", "nginx.conf", "-e", "error.log"])
     for _ in range(100):
         with suppress(OSError), socket.create_connection(("127.0.0.1", port)):

@@ -91,7 +91,7 @@ def test_old_files_go_although_a_backup_reads_them_each_night(tmp_path):
             (folder / name).write_text("x")
             os.utime(folder / name, (time.time(), time.time() - age * 86400))
     lines = [line for line in text.splitlines() if not line.startswith("#")]
-    rules = "\n".join(line.replace("0750 airflow airflow", "- - -") for line in lines)
+    rules = "\n".join(line.replace("2770 airflow mlops-task", "- - -") for line in lines)
     (tmp_path / "rules.conf").write_text(rules + "\n")
     words = [program, "--clean", f"--root={tmp_path}", str(tmp_path / "rules.conf")]
     subprocess.run(words, check=True)

@@ -1,6 +1,5 @@
 """Questions that are asked together: what each of them gets of the answer to all."""
 
-import os
 import subprocess
 
 import postgres
@@ -54,11 +53,12 @@ def test_the_script_about_units_is_one_call_of_systemctl():
 
 def test_rows_go_to_their_question_and_an_error_to_all():
     asked = [sql.query("select 1"), sql.query("select 2"), sql.query("select 3", database="none")]
-    reply = Answer('-- 0\n{"a": 1}\n{"a": 2}\n-- 1')
+    said = ["-- 0", '{"a": 1}', '{"a": 2}', "-- 1", "-- entered"]
+    reply = Answer("\n".join(f"postgres {line}" for line in said))
     assert list(sql.answers(asked, reply)) == [
         Answer('{"a": 1}\n{"a": 2}'), Answer("", ABSENT), Answer("", ABSENT),
     ]  # fmt: skip
-    failed = Answer('-- 0\n{"a": 1}', 1, "ERROR: no")
+    failed = Answer('postgres -- 0\npostgres {"a": 1}', 1, "ERROR: no")
     assert {one.code for one in sql.answers(asked, failed)} == {1}
 
 
@@ -75,7 +75,6 @@ def cluster():
 )
 def test_an_error_of_sql_is_not_taken_for_absence(cluster, asked, code):
     """psql's own code for an error in a script is the one that stands for absence."""
-    script = sql.query(asked).shell()
-    script = script.replace(sql.SOCKET, f"{os.environ['PGHOST']}/.s.PGSQL.5432")
+    script = postgres.here(sql.query(asked).shell())
     done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False)
     assert done.returncode == code, done.stderr

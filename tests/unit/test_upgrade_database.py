@@ -1,13 +1,11 @@
 """The database in an upgrade: saved, proved, swapped; on a real PostgreSQL, broken off anywhere."""
 
-import os
 import subprocess
 
 import postgres
 import pytest
 from mlops_install.answer import ABSENT
 from mlops_install.resources.airflow import Contents, ContentsState, User
-from mlops_install.sql import SOCKET
 from mlops_server import database, rights, sql
 from mlops_server.errors import EnvError
 from mlops_server.layout import Layout
@@ -98,7 +96,7 @@ def test_the_saved_database_comes_back_wherever_it_is_broken_off(store, monkeypa
 
     def psql(text: str, name: str = "postgres") -> str:
         nonlocal count
-        if text.startswith(("drop", "select pg_terminate")):
+        if text.startswith(("update pg_database", "select pg_terminate")):
             count += 1
             if count == at + 1:
                 raise KeyboardInterrupt
@@ -172,15 +170,12 @@ def test_tables_with_odd_names_neither_run_sql_nor_hide_each_other(store):
     assert tasks.unpaused() == ["it's", "mine"]
 
 
-def test_a_release_with_many_long_paths_is_shown_to_the_dag_processor(store, monkeypatch):
+def test_a_release_with_many_long_paths_is_shown_to_the_dag_processor(store):
     """More than fits on a command line."""
     database.psql(
         "create table dag_priority_parsing_request (id text primary key, bundle_name text,"
         " relative_fileloc text)", database.NAME
     )  # fmt: skip
-    monkeypatch.setattr(
-        sql, "as_user", lambda user, *words: ["runuser", "-u", "postgres", "--", *words]
-    )
     release = store.layout.releases / "0123456789ab"
     folder = release / "dags" / ("d" * 250) / ("it's" * 60) / ("e" * 240)
     folder.mkdir(parents=True)
@@ -239,10 +234,9 @@ def test_the_plan_reads_a_database_with_odd_users_and_pools(store):
     users = (User("admin", "Admin", "a@x", "p"), User("mlops-verify", "Op", "v@x", "q"))
     heads = {"alembic_version": "a1", "alembic_version_fab": "b2"}
     contents = Contents("/python", "/setup", heads, users, {"gpu|big": 3}, "x")
-    socket = f"{os.environ['PGHOST']}/.s.PGSQL.5432"
 
     def probed() -> "subprocess.CompletedProcess[str]":
-        script = contents.probe().shell().replace(SOCKET, socket)
+        script = postgres.here(contents.probe().shell())
         return subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False)
 
     assert probed().returncode == ABSENT

@@ -298,8 +298,10 @@ MOMENTS = {  # what is about to be called when the kill comes
     "fetch": (
         "mlops_server.workflows.git.Repository.fetch",
         "mlops_server.workflows.release.Maker._write",
-        "mlops_server.workflows.release.models",
-        "mlops_server.workflows.release.sync",
+        "mlops_server.workflows.fetching.models",
+        "mlops_server.takeover.take",
+        "mlops_server.workflows.mirrors.keep",
+        "mlops_server.workflows.fetching.sync",
         "mlops_server.workflows.state.save",
         "mlops_server.disk.sync",
     ),
@@ -319,7 +321,7 @@ MOMENTS = {  # what is about to be called when the kill comes
     ),
     "clean": (
         "mlops_server.workflows.activation.remove",
-        "mlops_server.workflows.git.Repository.collect",
+        "mlops_server.workflows.mirrors.tidy",
     ),
 }
 KILLED = """

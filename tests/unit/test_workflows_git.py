@@ -245,18 +245,42 @@ def test_a_lost_or_damaged_mirror_is_made_anew(server, repo):
     assert release(server, first).is_dir()
 
 
-def test_what_a_killed_git_left_is_in_nobodys_way(server, repo):
+def test_what_a_killed_pull_left_is_in_nobodys_way(server, repo):
     repo.push(GOOD)
     server.fetch()
-    mirror = server.layout.repository
-    for name in ("packed-refs.lock", "HEAD.lock", "config.lock", "refs/mlops/fetched.lock"):
-        (mirror / name).parent.mkdir(parents=True, exist_ok=True)
-        (mirror / name).write_text("")
-    (mirror / "objects/pack/tmp_pack_x").write_text("")
-    assert server.fetch()["new"]
+    for name in (".pull/repository.git/refs", ".pull.new/tree/releases"):
+        (server.layout.releases.parent / name).mkdir(parents=True)
+    (server.layout.releases.parent / ".pull/repository.git/HEAD.lock").write_text("")
     second = repo.push({"dags/b.py": ""})
     assert server.fetch()["commit"] == second
-    assert not (mirror / "objects/pack/tmp_pack_x").exists()
+    assert not list(server.layout.releases.parent.glob(".pull*"))
+
+
+def test_what_was_fetched_is_not_fetched_again(server, repo):
+    repo.push(GOOD | {"data/large": os.urandom(500_000)})
+    server.fetch()
+    repo.push({"dags/b.py": ""})
+    server.fetch()
+    packs = sorted(
+        server.layout.repository.glob("objects/pack/*.pack"), key=lambda p: p.stat().st_size
+    )
+    assert len(packs) == 2
+    assert packs[0].stat().st_size < 5_000
+    files = [path for path in server.layout.repository.rglob("*") if path.is_file()]
+    assert {path.suffix for path in files} <= {".pack", ".idx", ".rev"}, "nothing that Git obeys"
+
+
+def test_a_mirror_in_many_pieces_is_made_anew(server, repo, monkeypatch):
+    monkeypatch.setattr("mlops_server.workflows.gate.check", lambda *words: [])
+    monkeypatch.setattr("mlops_server.workflows.mirrors.MOST", 1)
+    for number in range(3):
+        commit = repo.push(GOOD | {"dags/n.py": f"{number}"})
+        server.fetch()
+        server("check")
+        server("activate")
+        server("clean")
+    assert release(server, commit).is_dir()
+    assert len(list(server.layout.repository.glob("objects/pack/*.pack"))) <= 1
 
 
 # --- submodules -----------------------------------------------------------------------------
@@ -346,6 +370,13 @@ def test_a_submodule_whose_commit_was_never_pushed(server, repo, library):
         ("http://example.org/x.git", "http:// is not used"),
         ("https://u:secret@example.org/x.git", "its address holds a password"),
         ("-oProxyCommand=x:y", ""),
+        ("https://127.0.0.1:8082/x.git", "is on the server itself"),
+        ("https://LOCALHOST./x.git", "is on the server itself"),
+        ("https://127.1/x.git", "is on the server itself"),
+        ("ssh://[::ffff:127.0.0.1]/x.git", "is on the server itself"),
+        ("git@[::1]:x.git", "is on the server itself"),
+        ("root@localhost:x.git", "is on the server itself"),
+        ("https://169.254.169.254/x.git", "is on the server itself"),
         ("/nowhere/at/all.git", "is not there"),
     ],
 )

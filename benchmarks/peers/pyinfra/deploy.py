@@ -67,15 +67,16 @@ def answer(command):
 directories("packages")
 put("packages")
 apt.packages(given["packages"], update=True, cache_time=86400, no_recommends=True)
-server.group(given["user"]["name"], system=True)
-server.user(
-    given["user"]["name"],
-    home=given["user"]["home"],
-    shell="/usr/sbin/nologin",
-    group=given["user"]["name"],
-    system=True,
-    ensure_home=False,
-)
+for account in given["accounts"]:
+    server.group(account["name"], system=True)
+    server.user(
+        account["name"],
+        home=account["home"],
+        shell="/usr/sbin/nologin",
+        group=account["name"],
+        system=True,
+        ensure_home=False,
+    )
 changed = [*directories("base"), *put("base")]
 for secret in given["secrets"]:
     once(secret["path"], f"umask 077; ({secret['command']}) > {secret['path']}")

@@ -15,7 +15,8 @@ class LockOptions:
 
     `update` are packages to bring to their newest versions, or `*` for all; `conda` is another
     solver's executable; `mirrors` is channel name or URL -> URL; `pypi_names` is the path or URL
-    of a map instead of the shipped one; `python_index` is a URL, maybe with a login.
+    of a map instead of the shipped one; `python_index` is a URL, maybe with a login; `allowed` is
+    how the addresses of packages may begin.
     """
 
     platforms: tuple[str, ...] = ("linux-64",)
@@ -28,6 +29,7 @@ class LockOptions:
     password: "SecretStr | None" = None
     pypi_names: str | None = None
     python_index: str | None = field(default=None, repr=False)
+    allowed: Sequence[str] | None = None
 
 
 def run(project: Path, models: Sequence[str], options: LockOptions) -> int:
@@ -41,4 +43,6 @@ def run(project: Path, models: Sequence[str], options: LockOptions) -> int:
     sources = [
         projects.source(project, name, options.cuda) for name in projects.select(project, models)
     ]
+    for source in sources:
+        locking.judge_channels(source, options)
     return (check.run if options.check else locking.run)(sources, options)

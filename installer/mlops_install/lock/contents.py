@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import yaml
-from mlops_server.models import locks, reading
+from mlops_server.models import locks, reading, sources
 
 from mlops_install.errors import MlopsError
 from mlops_install.lock.project import Source
@@ -32,7 +32,12 @@ def kept(lock: bytes, without: Iterable[str]) -> tuple[list[Package], bytes]:
     return [p for p in stay if p["manager"] == "conda"], text
 
 
-def judge(source: Source, found: list[Package], platforms: Sequence[str]) -> None:
+def judge(
+    source: Source,
+    found: list[Package],
+    platforms: Sequence[str],
+    allowed: Sequence[str] | None = None,
+) -> None:
     """Refuse what the server would refuse, or could not be had safely. Raises `MlopsError`."""
     if flaw := locks.flaw(found, platforms):
         raise MlopsError(f"models/{source.name}: {flaw.text}", fix=flaw.fix)
@@ -45,6 +50,8 @@ def judge(source: Source, found: list[Package], platforms: Sequence[str]) -> Non
                 f"models/{source.name}: {name} comes from none of the channels asked for: {url}",
                 fix="name mirrors in [models] channel_mirrors, not in the files of conda or mamba",
             )
+    if allowed is not None and (why := sources.refused((p["url"] for p in found), allowed)):
+        raise MlopsError(f"models/{source.name}: {why}", fix=sources.FIX)
 
 
 def changes(old: Iterable[Package], new: Iterable[Package]) -> str:

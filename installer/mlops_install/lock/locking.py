@@ -10,6 +10,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from mlops_server.models import sources
+
 from mlops_install import report
 from mlops_install.errors import ConfigError, MlopsError
 from mlops_install.lock import LockOptions, contents, environment, failures, stamp, tools
@@ -18,6 +20,15 @@ from mlops_install.lock.project import Source
 
 SIDE_BY_SIDE = 2
 EVERYTHING = "*"
+
+
+def judge_channels(source: Source, options: LockOptions) -> None:
+    """Raise `ConfigError` for a channel that the config does not allow, before a solver asks it."""
+    if options.allowed is None:
+        return
+    named = [channel for channel in source.channels if "$" not in channel]
+    if why := sources.refused(map(sources.address, named), options.allowed):
+        raise ConfigError(f"{source.where}: {why}", fix=sources.FIX)
 
 
 @dataclass(frozen=True)
@@ -29,9 +40,9 @@ class Job:
     old: bytes | None
 
 
-def run(sources: Sequence[Source], options: LockOptions) -> int:
+def run(wanted: Sequence[Source], options: LockOptions) -> int:
     """Make the locks that are stale, and those with a package to update. Raises `MlopsError`."""
-    jobs = _jobs(sources, options)
+    jobs = _jobs(wanted, options)
     with tempfile.TemporaryDirectory(prefix="mlops-lock-") as folder:
         tools.virtual_packages(options.platforms, None)
         ready = tools.prepare(Path(folder), options, [job.source for job in jobs])
@@ -77,12 +88,12 @@ def _raise(work: Sequence["Future[None]"]) -> None:
 # --- what to do ---------------------------------------------------------------------------
 
 
-def _jobs(sources: Sequence[Source], options: LockOptions) -> list[Job]:
+def _jobs(wanted: Sequence[Source], options: LockOptions) -> list[Job]:
     """What there is to do; what is up to date is said. Raises `ConfigError`."""
     update = frozenset(name.lower() for name in options.update)
     jobs: list[Job] = []
     known: set[str] = set()
-    for source in sources:
+    for source in wanted:
         old = source.lock()
         there = _names(old)
         known |= update & there
@@ -94,7 +105,7 @@ def _jobs(sources: Sequence[Source], options: LockOptions) -> list[Job]:
         else:
             report.say(f"{source.name}: up to date")
     unknown = sorted(update - known - {EVERYTHING})
-    if unknown and all(source.lock() for source in sources):
+    if unknown and all(source.lock() for source in wanted):
         raise ConfigError(
             f"no lock has a package {' or '.join(unknown)}",
             fix="write the name as in conda-lock.yml",
@@ -132,7 +143,7 @@ def _lock(
     report.say(f"{source.name}: locking for {', '.join(options.platforms)}")
     lock = _made(job, folder, ready, options, children)
     found = _read(source, lock)
-    contents.judge(source, found, options.platforms)
+    contents.judge(source, found, options.platforms, options.allowed)
     old, new = source.lock(), stamp.line(source.digest, source.cuda, lock).encode() + lock
     children.go_on()
     if new != old:

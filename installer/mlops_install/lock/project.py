@@ -29,16 +29,20 @@ class Model(shared.Model):
 
 
 def read(
-    folder: Path, cuda: str | None = None, among: Collection[str] | None = None
+    folder: Path,
+    cuda: str | None = None,
+    among: Collection[str] | None = None,
+    allowed: Collection[str] | None = None,
 ) -> tuple[Model, ...]:
     """The models of a project with their locks; `cuda` is the server's.
 
-    `among` are the models that count, where some are left out of the release.
+    `among` are the models that count, where some are left out of the release. `allowed` is how the
+    addresses of packages may begin.
 
     Raises `ConfigError` for the first model that cannot be built.
     """
     with translated():
-        return tuple(Model(**vars(model)) for model in shared.read(folder, cuda, among))
+        return tuple(Model(**vars(model)) for model in shared.read(folder, cuda, among, allowed))
 
 
 def names(folder: Path) -> tuple[str, ...]:

@@ -13,8 +13,8 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from mlops_install import channels, report
 from mlops_install import config as configs
-from mlops_install import report
 from mlops_install.errors import ConfigError, MlopsError
 from mlops_install.newproject import airflow, environments, pull
 from mlops_install.newproject.errors import CheckError
@@ -31,7 +31,11 @@ def locks(project: Path, work: Path, config: Config) -> None:
 
     mirrors = config.models.channel_mirrors
     options = lock.LockOptions(
-        tuple(config.models.platforms), config.models.cuda, check=True, mirrors=mirrors
+        tuple(config.models.platforms),
+        config.models.cuda,
+        check=True,
+        mirrors=mirrors,
+        allowed=channels.allowed(config),
     )
     if lock.run(project, (), options):
         raise CheckError("a lock is stale", fix="run `mlops-install lock`, and commit the lock")

@@ -1,5 +1,6 @@
 """A model's environment on this machine, built by the code that builds it on the server."""
 
+import json
 import shutil
 import subprocess
 import sys
@@ -7,6 +8,7 @@ from pathlib import Path
 
 from mlops_server.layout import Layout, lock_hash
 
+from mlops_install import channels
 from mlops_install.newproject.errors import CheckError
 from mlops_install.settings import Config
 
@@ -61,6 +63,8 @@ def _settle(layout: Layout, config: Config) -> None:
     mirrors = config.models.channel_mirrors.items()
     lines = (f'"{_address(channel)}" = ["{mirror}"]' for channel, mirror in mirrors)
     layout.conda_config.write_text("\n".join(["[mirrors]", *lines, ""]))
+    allowed = json.dumps(channels.allowed(config))
+    layout.workflows_config.write_text(f"channels = {allowed}\n")
 
 
 def _address(channel: str) -> str:

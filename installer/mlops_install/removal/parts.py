@@ -11,12 +11,12 @@ from mlops_install.digest import digest
 from mlops_install.engine import RUN_DIR
 from mlops_install.journal import FILE, ORIGINALS, STATE, Entry
 from mlops_install.removal import mounts
-from mlops_install.removal.dump import DUMP
+from mlops_install.removal.dump import dumping
 from mlops_install.removal.found import DROPPING, TOPS, is_ours
 from mlops_install.resource import ABSENT, Put, Resource, Run, Step
 from mlops_install.resources.certificates import TRUSTED
 from mlops_install.shell import here, sh
-from mlops_install.sql import SOCKET
+from mlops_install.sql import SOCKET, literal, sql
 
 BACKUPS = f"{STATE}/backups"
 LOGS = "/var/log/mlops"
@@ -31,7 +31,6 @@ while kill -0 $pid 2>/dev/null; do
 done
 wait $pid || true
 """
-PSQL = "runuser -u postgres -- psql -XAtq -v ON_ERROR_STOP=1 -d postgres"
 RESTORE = """\
 while IFS= read -r path; do
   [ -e "{originals}$path" ] || [ -L "{originals}$path" ] || continue
@@ -121,10 +120,12 @@ def databases(
             f"command -v psql >/dev/null && [ -S {SOCKET} ] || exit 0\n"
             f"{_there('database', 'datname', names)}\n{_there('role', 'rolname', roles)}"
         )
-    drop = "\n".join(
-        [f"for db in {for_all}; do runuser -u postgres -- dropdb --if-exists --force $db; done"]
-        + [f"{PSQL} -c {sh(f'drop role if exists {role}')}" for role in roles if not clusters]
-    )
+    # Who owns one may call it a template, which nobody could drop.
+    those = ", ".join(map(literal, (*names, "")))
+    dropped = [f"update pg_database set datistemplate = false where datname in ({those})"]
+    dropped += [f"drop database if exists {_name(name)} with (force)" for name in names]
+    dropped += [f"drop role if exists {_name(role)}" for role in roles if not clusters]
+    drop = sql(*dropped)
     away = [
         f"mkdir -p {STATE}/made; touch {DROPPING}\n"
         f"pg_dropcluster --stop {sh(*c.split('/'))} || true\n"
@@ -133,9 +134,9 @@ def databases(
     ]
     gone = " && ".join(f"[ ! -e /var/lib/postgresql/{c} ]" for c in clusters) or "false"
     ask = f"[ -e {DROPPING} ] || {{ {gone}; }} ||"
-    dumping = DUMP.format(databases=for_all, psql=PSQL, backups=BACKUPS)
     steps = (
-        *((Run(f"{ask} {{\n{dumping}}}", title=f"pg_dump {for_all} into {BACKUPS}/uninstall-DATE;"
+        *((Run(f"{ask} {{\n{dumping(names, BACKUPS)}}}",
+               title=f"pg_dump {for_all} into {BACKUPS}/uninstall-DATE;"
                " /etc/mlops with its secrets beside it"),) if dump and names else ()),
         *((Run(f"{ask} {{\n{drop}\n}}", title=f"dropdb {for_all}"),) if names or roles else ()),
         *(Run(text, title=f"pg_dropcluster --stop {c}") for c, text in zip(clusters, away,
@@ -145,9 +146,14 @@ def databases(
 
 
 def _there(kind: str, column: str, names: Sequence[str]) -> str:
-    found = f"{column} = any('{{{','.join(names)}}}')"
     table = {"database": "pg_database", "role": "pg_roles"}[kind]
-    return f"{PSQL} -c \"select '{kind} ' || {column} from {table} where {found}\""
+    wanted = ", ".join(literal(name) for name in (*names, ""))
+    return sql(f"select '{kind} ' || {column} from {table} where {column} in ({wanted})")
+
+
+def _name(text: str) -> str:
+    """A name as SQL has it."""
+    return '"' + text.replace('"', '""') + '"'
 
 
 def files(paths: Sequence[str], kept: Sequence[str], foreign_units: Sequence[str]) -> Part:

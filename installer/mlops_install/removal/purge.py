@@ -19,6 +19,11 @@ STAMPS = r"""
 rm -f $(dpkg -L $names 2>/dev/null |
   sed -n 's|.*/systemd/system/\([^/]*\.timer\)$|/var/lib/systemd/timers/stamp-\1|p')
 """
+# Not every package stops what it has started.
+SERVICES = r"""
+systemctl stop $(dpkg -L $names 2>/dev/null |
+  sed -n 's|.*/systemd/system/\([^/@]*\.service\)$|\1|p') 2>/dev/null || true
+"""
 # Debian 13 has this link from the start, and the package locales removes it.
 LOCALE = "/etc/default/locale"
 STASH = f"{STATE}/default-locale"
@@ -44,7 +49,8 @@ def packages(names: Sequence[str]) -> Part:
     steps = (
         Run(CONFIGURE.format(timeout=LOCK_TIMEOUT), "dpkg --configure -a"),
         Run(f'{there}\nif [ -n "$names" ]; then\n{OTHERS.format(names="$names")}'
-            f"{STAMPS}{KEEP_LOCALE}apt-get {options} -y -q purge $names\nfi\n{LOCALE_BACK}",
+            f"{SERVICES}{STAMPS}{KEEP_LOCALE}"
+            f"apt-get {options} -y -q purge $names\nfi\n{LOCALE_BACK}",
             title=f"apt-get purge {len(names)} packages"),
     )  # fmt: skip
     return Part("packages", check, steps)

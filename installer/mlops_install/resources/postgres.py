@@ -226,3 +226,34 @@ class Database(Resource[DatabaseState]):
                 title=f"psql: {create}",
             )
         yield Run(sql(own, shut), title=f"psql: {own}; {shut}")
+
+
+@dataclass(frozen=True)
+class TaskDatabase(Database):
+    """The database of what tasks make. Before tasks had a user of their own, it was Airflow's."""
+
+    former: str = "airflow"
+
+    def change(self, current: DatabaseState | None) -> Iterator[Step]:
+        grant = f'grant "{self.owner}" to "{self.former}"'  # tasks that began before go on
+        yield Run(sql(grant), title=f"psql: {grant}")
+        if current and current.owner == self.former:
+            yield from self._handed_over()
+        yield from super().change(current)
+
+    def _handed_over(self) -> Iterator[Step]:
+        """By the former owner itself: what is in a database may be code, and no superuser looks."""
+        reassign = f'reassign owned by "{self.former}" to "{self.owner}"'
+        # A new owner needs this right in the schema first.
+        schemas = (
+            "do $$ declare s name; begin"
+            " for s in select nspname from pg_namespace where pg_has_role(nspowner, 'usage') loop"
+            f" execute format('grant create on schema %I to \"{self.owner}\"', s);"
+            " end loop; end $$"
+        )
+        text = f"begin; {schemas}; {reassign}; commit"
+        # It gives away the former owner's databases too, which needs the right to create some.
+        yield Run(sql(f'alter role "{self.former}" createdb'), title=f"psql: {reassign}")
+        yield Run(sql(text, database=self.database, who=self.former), title=f"psql: {reassign}")
+        back = f'alter database "{self.former}" owner to "{self.former}"'
+        yield Run(sql(back, f'alter role "{self.former}" nocreatedb'), title=f"psql: {back}")

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from mlops_install.resource import Resource, Run, Step
-from mlops_install.shell import as_user, here
-from mlops_install.sql import Query, query, rows, sql
+from mlops_install.shell import here
+from mlops_install.sql import Query, psql, query, rows, sql
 
 ANY = "select exists (select from pg_tables where schemaname = 'public')"
 
@@ -25,7 +25,6 @@ class Tables(Resource[TablesState]):
     """
 
     database: str
-    owner: str
     dump: str = field(repr=False)
 
     @property
@@ -43,9 +42,9 @@ class Tables(Resource[TablesState]):
         return TablesState(**rows(answer)[0])
 
     def change(self, current: TablesState | None) -> Iterator[Step]:
-        psql = ("psql", "-X", "-q", "-1", "-v", "ON_ERROR_STOP=1", "-d", self.database, "-f", "-")
+        load = f"{psql(self.database)} -1 -f -"
         yield Run(
             f'if [ "$({sql(ANY, database=self.database)})" = f ]; then\n'
-            f"  {as_user(self.owner, *psql)} < <({here(self.dump.encode())}) >/dev/null\nfi",
+            f"  {load} < <({here(self.dump.encode())}) >/dev/null\nfi",
             title=f"psql: load {len(self.dump)} bytes into {self.database}",
         )

@@ -137,5 +137,6 @@ class Venv(Resource[Generation]):
 
 def ready(path: str, lock: str) -> Iterator[Step]:
     """The mark that a generation is finished; what it vouches for is on disk before."""
+    yield Run(sh("rm", "-f", f"{path}/.lock"))  # uv's, which everybody could lock
     yield Run(sh("sync", "-f", path))
     yield Put(f"{path}/.ready", digest(lock).encode())

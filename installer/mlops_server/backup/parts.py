@@ -26,7 +26,8 @@ MANIFEST = "manifest.json"
 FILES = "files.tar.gz"
 DATA = "data.tar.gz"
 DATABASES = ("airflow", "workflows")
-SCRATCH = "mlops_backup_proof"
+FORMER = "mlops_backup_proof"
+"""The scratch database of earlier installers."""
 STATE = ("made", "workflows", "history.jsonl", "journal.jsonl", "server_name")
 COUNTED = {
     "DAG runs": "dag_run",
@@ -154,12 +155,13 @@ def _tar(root: Path, target: Path, paths: list[str]) -> None:
 
 def prove(dump: Path, what: str, wanted: database.Fingerprint) -> dict[str, str]:
     """Load a dump into a scratch database and compare; its schema heads. Raises `EnvError`."""
-    database.drop(SCRATCH)
+    scratch = f"{what}_proof"
+    database.drop(scratch, FORMER)
     try:
-        compare(dump, SCRATCH, what, wanted)
-        return database.heads(SCRATCH)
+        compare(dump, scratch, what, wanted)
+        return database.heads(scratch)
     finally:
-        database.drop(SCRATCH)
+        database.drop(scratch)
 
 
 def compare(dump: Path, scratch: str, what: str, wanted: database.Fingerprint) -> None:

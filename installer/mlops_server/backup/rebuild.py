@@ -21,7 +21,7 @@ Say = Callable[[str], None]
 
 def rebuild(layout: Layout, user: str | None, say: Say) -> int:
     """Build and deploy what is missing; 2 when something could not be."""
-    problems = [*_data(layout), *environments(layout, user, say), *services(layout, say)]
+    problems = [*_data(layout), *environments(layout, say), *services(layout, say)]
     for problem in problems:
         say(problem)
     restore.discard(layout)
@@ -35,10 +35,9 @@ def _data(layout: Layout) -> Iterator[str]:
         yield f"{missing}; restore the same backup again"
 
 
-def environments(layout: Layout, user: str | None, say: Say) -> Iterator[str]:
+def environments(layout: Layout, say: Say) -> Iterator[str]:
     """Build the environments of the release in force; yields what could not be."""
     from mlops_server.build import build
-    from mlops_server.person import Person
     from mlops_server.workflows import activation
 
     release = layout.current_release.resolve()
@@ -46,7 +45,7 @@ def environments(layout: Layout, user: str | None, say: Say) -> Iterator[str]:
         model = Model(layout, name)
         try:
             if model.prefix(lock) is None:
-                build(layout, name, lock, Person.named(user), say)
+                build(layout, name, lock, say)
             if model.current() is None:
                 model.activate(lock)
         except EnvError as error:

@@ -95,8 +95,7 @@ def unbuilt(name: str, url: str) -> Flaw | None:
     if url.partition("#")[0].endswith(".whl"):
         return None
     return Flaw(
-        f"{name} has no wheel for the server, and building it from source would run its code as"
-        " root",
+        f"{name} has no wheel for the server, and nothing is built from source here",
         "ask for a version with a wheel, or take it from conda-forge",
     )
 

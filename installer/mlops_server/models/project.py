@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mlops_server.layout import MODEL_NAME, ModelOptions, lock_hash, parse_options
-from mlops_server.models import ProjectError, environment, locks, reading, stamp
+from mlops_server.models import ProjectError, environment, locks, reading, sources, stamp
 
 
 @dataclass(frozen=True)
@@ -83,25 +83,31 @@ class Model:
 
 
 def read(
-    folder: Path, cuda: str | None = None, among: Collection[str] | None = None
+    folder: Path,
+    cuda: str | None = None,
+    among: Collection[str] | None = None,
+    allowed: Collection[str] | None = None,
 ) -> tuple[Model, ...]:
     """The models of a project with their locks; `cuda` is the server's.
 
-    `among` are the models that count, where some are left out of the release.
+    `among` are the models that count, where some are left out of the release. `allowed` is how the
+    addresses of packages may begin.
 
     Raises `ProjectError` for the first model that cannot be built.
     """
     wanted = (name for name in names(folder) if among is None or name in among)
-    return tuple(_model(source(folder, name, cuda)) for name in wanted)
+    return tuple(_model(source(folder, name, cuda), allowed) for name in wanted)
 
 
-def _model(source: Source) -> Model:
+def _model(source: Source, allowed: Collection[str] | None) -> Model:
     lock = source.lock()
     if lock is None or (reason := source.stale(lock, ())):
         reason = "there is no conda-lock.yml" if lock is None else reason
         raise ProjectError(
             f"models/{source.name}: {reason}", fix=f"run `mlops-install lock {source.name}`"
         )
+    if allowed is not None and (why := sources.refused(sources.addresses(lock), allowed)):
+        raise ProjectError(f"models/{source.name}/conda-lock.yml: {why}", fix=sources.FIX)
     return Model(
         source.name,
         lock,

@@ -121,13 +121,12 @@ def listed(layout: Layout, supervisor: "Supervisor") -> list[dict[str, Any]]:
 
 
 def _show(options: argparse.Namespace, layout: Layout, user: str | None) -> None:
-    from mlops_server.services import manage
-    from mlops_server.services.folder import digest
+    from mlops_server.services import folder, manage
     from mlops_server.services.records import Records
 
     records = Records(layout)
     record = records.read(manage.in_force(records, options.service))
-    changed = digest(Path(record.folder)) != record.digest
+    changed = folder.changed(layout, Path(record.folder), record.digest)
     found = manage.ask(records, record.instance) | {"folder_changed": changed}
     lines = [f"{key}: {value}" for key, value in found.items()]
     _say(json.dumps(found, indent=1) if options.json else "\n".join(lines))

@@ -17,7 +17,7 @@ FIRST = "taking over"
 def guard(layout: Layout, log: Log) -> None:
     """Wait until nobody holds the run lock, then bring the upgrade to an end if it is open."""
     store = Store(layout)
-    layout.run.mkdir(parents=True, exist_ok=True)
+    layout.run.mkdir(mode=0o700, parents=True, exist_ok=True)
     with (layout.run / "lock").open("a") as lock, (layout.run / "busy").open("a") as busy:
         while not _taken(lock.fileno()):
             if not store.path.exists():

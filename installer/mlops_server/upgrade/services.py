@@ -11,7 +11,7 @@ from mlops_server.errors import EnvError
 from mlops_server.systemctl import systemctl
 from mlops_server.upgrade.state import Say
 
-ORDER = ("watchdog", "scheduler", "triggerer", "dag-processor", "api-server")
+ORDER = ("watchdog", "scheduler", "tasks", "triggerer", "dag-processor", "api-server")
 GUARD = "mlops-upgrade-guard.service"
 VERSION = "http://127.0.0.1:8080/api/v2/version"
 HEARTBEATS = """\
@@ -49,7 +49,8 @@ def stop(say: Say, *, kill: bool = False) -> float:
         if units:
             _stop(units, kill=kill and part == "scheduler")
             say(f"stopped {', '.join(units)}")
-    systemctl("stop", "airflow.target")
+    # Who ran their tasks stops after the schedulers, and nobody has waited for that.
+    systemctl("stop", "airflow.target", "airflow-tasks@*")
     _empty(Path("/") / SLICE)
     return at
 

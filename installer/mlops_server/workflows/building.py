@@ -3,19 +3,18 @@
 from mlops_server import build as builds
 from mlops_server.errors import BadLock
 from mlops_server.layout import Layout
-from mlops_server.person import Person
 from mlops_server.workflows.activation import locks
 from mlops_server.workflows.refusals import Rejected
 from mlops_server.workflows.state import Say, changing, load
 
 
-def build(layout: Layout, name: str, lock: str, person: Person, say: Say) -> None:
+def build(layout: Layout, name: str, lock: str, say: Say) -> None:
     """Have an intact environment of this lock.
 
     Raises `EnvError`, or `Rejected` when the lock is at fault and the candidate brought it.
     """
     try:
-        builds.build(layout, name, lock, person, say)
+        builds.build(layout, name, lock, say)
     except BadLock as error:
         commit = load(layout).candidate
         release = layout.releases / (commit or "none")[:12]

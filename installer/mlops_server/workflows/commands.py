@@ -123,7 +123,6 @@ class Commands:
 
     def sync(self, *, again: bool = False) -> None:
         """All of it in one go."""
-        from mlops_server.person import Person
         from mlops_server.workflows.building import build
 
         found = fetching.fetch(self.layout, self.say, again=again)
@@ -133,7 +132,7 @@ class Commands:
         with self._candidate() as release:
             locks = activation.copy_locks(self.layout, release) if release else {}
             for name, lock in locks.items():
-                build(self.layout, name, lock, Person.named(self.user), self.say)
+                build(self.layout, name, lock, self.say)
         self.check()
         self.activate()
         self.clean()

@@ -1,12 +1,13 @@
 """/etc/mlops/workflows.toml: which repository to pull, and its limits. Strict."""
 
-import ipaddress
 import re
 from dataclasses import dataclass, fields
+from ipaddress import ip_address
 from pathlib import Path
 
 from mlops_server import tomltext
 from mlops_server.errors import EnvError
+from mlops_server.models import sources
 
 FIX = "correct [workflows] in mlops.toml, then `mlops-install apply`"
 REF = re.compile(
@@ -25,7 +26,8 @@ _ODD = re.compile(r"[\"\\<>`\x00-\x20\x7f-\x9f]")
 @dataclass(frozen=True)
 class Config:
     """The settings; without a `repository` there is nothing to pull. Sizes are in MiB, times in
-    seconds; `cuda` is the server's, for models that name none."""
+    seconds; `cuda` is the server's, for models that name none; `channels` is how addresses of
+    packages may begin."""
 
     repository: str | None = None
     ref: str = "main"
@@ -38,6 +40,7 @@ class Config:
     lfs: bool = False
     submodules: bool = True
     cuda: str | None = None
+    channels: tuple[str, ...] = sources.DEFAULT
 
     @property
     def full_ref(self) -> str:
@@ -53,6 +56,8 @@ def read(path: Path, protocols: tuple[str, ...]) -> Config:
         return Config()
     except ValueError as error:
         raise EnvError(f"{path} is not TOML: {error}", fix=FIX) from None
+    if isinstance(found.get("channels"), list):
+        found["channels"] = tuple(map(str, found["channels"]))
     kinds = {field.name: type(field.default) for field in fields(Config)}
     for name, value in found.items():
         kind = kinds.get(name)
@@ -115,9 +120,15 @@ def _address(host: str) -> bool:
     if not host.startswith("["):
         return True
     try:
-        return ipaddress.ip_address(host.strip("[]")).version == 6
+        return ip_address(host.strip("[]")).version == 6
     except ValueError:
         return False
+
+
+def host(url: str) -> str:
+    """The host that an address names, in small letters; empty: none."""
+    found = place(url)
+    return found[0].rstrip(".").lower() if found else ""
 
 
 def resolve(base: str, url: str) -> str:

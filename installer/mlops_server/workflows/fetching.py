@@ -1,22 +1,35 @@
 """Fetch the ref that is pulled, and make a release of a new commit."""
 
-import shutil
+import json
+import re
+import subprocess
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
 
-from mlops_server.errors import EnvError
-from mlops_server.layout import Layout
+from mlops_server import confined, takeover
+from mlops_server.disk import sync
+from mlops_server.errors import BadLock, EnvError
+from mlops_server.layout import METADATA, Layout
 from mlops_server.workflows import config as configs
+from mlops_server.workflows import mirrors, pulling
 from mlops_server.workflows.config import Config
-from mlops_server.workflows.git import Repository
 from mlops_server.workflows.plumbing import BrokenMirror
-from mlops_server.workflows.refusals import Rejected
-from mlops_server.workflows.release import NEW, Maker
-from mlops_server.workflows.state import Say, State, changing, load, locked
+from mlops_server.workflows.refusals import Rejected, TryAgain, shown
+from mlops_server.workflows.release import NEW, models
+from mlops_server.workflows.state import Say, State, changing, load, locked, metadata
 
-FETCHED = "refs/mlops/fetched"
 UNUSED = 30 * 86400
 """Seconds after which the mirror of a submodule that no commit had any more goes."""
+USER = "mlops-git"
+"""Who talks to Git servers: ssh wants a user that is known."""
+PLACE = ".pull"
+ABOUT = ("subject", "author", "committed_at")
+OID = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+MODULE = re.compile(r"[0-9a-f]{16}\.git")
 
 
 @dataclass(frozen=True)
@@ -44,14 +57,12 @@ def fetch(layout: Layout, say: Say, *, again: bool = False) -> Fetched:
         state = load(layout)
         if state.held:
             return _keep(layout, state.held, say)
-        repository = Repository(layout, layout.repository, config.repository)
         try:
-            return _fetch(layout, config, repository, say, again)
+            return _fetch(layout, config, say, again)
         except BrokenMirror as error:
             say(f"{error.message}: it is made anew")
-            for mirror in (repository.path, *layout.submodules.glob("*.git")):
-                Repository(layout, mirror, config.repository).remove()
-            return _fetch(layout, config, repository, say, again)
+            confined.remove(layout.repository, layout.submodules)
+            return _fetch(layout, config, say, again)
 
 
 def _keep(layout: Layout, commit: str, say: Say) -> Fetched:
@@ -67,16 +78,12 @@ def _held(commit: str) -> str:
     return f"{commit[:12]} is held by a rollback; `mlops workflows release` ends that"
 
 
-def _fetch(
-    layout: Layout, config: Config, repository: Repository, say: Say, again: bool
-) -> Fetched:
+def _fetch(layout: Layout, config: Config, say: Say, again: bool) -> Fetched:
     if config.signed and not layout.allowed_signers.exists():
         raise EnvError(
             f"commits must be signed, and {layout.allowed_signers} is missing", fix=configs.FIX
         )
-    repository.ensure()
-    tip = _tip(config, repository)
-    repository.ensure(tip)
+    tip = _tip(layout, config, say)
     with changing(layout, say) as state:
         if again:
             state.rejected.pop(tip, None)
@@ -84,18 +91,14 @@ def _fetch(
             return known
         if tip in state.rejected:
             _refuse(state, tip, say)
-    commit = tip
+        known_commits = [state.active, state.seen]
     try:
-        commit = _take(config, repository, tip, say)
-        _note_rewriting(repository, state, commit, say)
-        if config.signed and (problem := repository.signed(commit)):
-            raise Rejected(f"its signature is not accepted: {problem}")
-        release = Maker(layout, config, repository, say).make(commit)
+        commit, release = _release(layout, config, tip, known_commits, say)
     except Rejected as error:
-        error.commit = commit
+        error.commit = error.commit or tip
         with changing(layout, say) as state:
-            state.seen, state.candidate = commit, None
-            state.reject(commit, error.message, "fetch")
+            state.seen, state.candidate = error.commit, None
+            state.reject(error.commit, error.message, "fetch")
         raise
     with changing(layout, say) as state:
         state.seen = commit
@@ -106,23 +109,138 @@ def _fetch(
     return Fetched(commit, True, "new")
 
 
-def _tip(config: Config, repository: Repository) -> str:
+def _tip(layout: Layout, config: Config, say: Say) -> str:
     """The commit that the ref names on the server."""
-    there = repository.advertised()
-    ref = config.full_ref
-    tip = there.get(f"{ref}^{{}}") or there.get(ref)
-    if tip:
-        return tip
-    if not there:
+    with _yard(layout) as yard:
+        found = _ask("look", layout, config, yard, {}, say)
+    if found["tip"]:
+        return _commit(found["tip"])
+    names = [shown(str(name)) for name in found["names"]]
+    if not names:
         raise EnvError(
-            f"{repository.url} is empty", fix=f"push {config.ref} to it; until then nothing changes"
+            f"{config.repository} is empty",
+            fix=f"push {config.ref} to it; until then nothing changes",
         )
-    names = sorted(name.removeprefix("refs/heads/") for name in there if not name.endswith("^{}"))
     more = ["..."] if len(names) > 10 else []
     raise EnvError(
-        f"{repository.url} has no {config.ref}: what is in force stays",
+        f"{config.repository} has no {config.ref}: what is in force stays",
         fix=f"push it, or set [workflows] ref to one of {', '.join(names[:10] + more)}",
     )
+
+
+def _commit(found: Any) -> str:
+    """A commit's name, as a unit says it."""
+    if not isinstance(found, str) or not OID.fullmatch(found):
+        raise EnvError("Git names no commit", fix="run it again")
+    return found
+
+
+@contextmanager
+def _yard(layout: Layout) -> Iterator[confined.Yard]:
+    seen = layout.releases.with_name(PLACE)
+    seen.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with confined.yard(layout, seen) as yard:
+            yield yard
+    finally:
+        confined.remove(seen)
+
+
+def _ask(
+    job: str, layout: Layout, config: Config, yard: confined.Yard, more: dict[str, Any], say: Say
+) -> dict[str, Any]:
+    """Have it done by a user that can write the yard only. Raises `EnvError`."""
+    request = {
+        "root": str(layout.root),
+        "into": str(yard.seen),
+        "config": asdict(config),
+        "files": {name: path.read_text() for name, path in _needed(layout) if path.exists()},
+        **more,
+    }
+    if not confined.isolated(layout):
+        return dict(getattr(pulling, job)(request, say))
+    return confined.call(
+        layout, f"mlops-git-{job}", job, request | {"variables": confined.network()}, say,
+        yard=yard, network=True, seconds=3600, user=USER, raised=_raised,
+    )  # fmt: skip
+
+
+def _needed(layout: Layout) -> list[tuple[str, Path]]:
+    """What Git has to read, and others must not."""
+    secrets = (layout.deploy_key, layout.git_credentials)
+    plain = (layout.known_hosts, layout.allowed_signers)
+    return [*((f"secrets/{p.name}", p) for p in secrets), *((p.name, p) for p in plain)]
+
+
+def _raised(about: Any) -> EnvError:
+    """The error that a unit tells of, as its kind."""
+    plain = confined.described(about)
+    kind = about.get("kind") if isinstance(about, dict) else ""
+    if kind in ("Rejected", "Malformed"):
+        rejected = Rejected(plain.message, detail=plain.detail)
+        if OID.fullmatch(str(about.get("commit"))):
+            rejected.commit = str(about["commit"])
+        return rejected
+    made = {"TryAgain": TryAgain, "BrokenMirror": BrokenMirror}.get(str(kind), EnvError)
+    return made(plain.message, fix=plain.fix, detail=plain.detail)
+
+
+def _release(
+    layout: Layout, config: Config, tip: str, known: list[str | None], say: Say
+) -> tuple[str, Path]:
+    """The commit, and its release, made where it is not there. Raises `Rejected`."""
+    with _yard(layout) as yard:
+        more = {"tip": tip, "known": known, "active": known[0]}
+        found = _ask("gather", layout, config, yard, more, say)
+        commit = _commit(found["commit"])
+        try:
+            return commit, _take_over(layout, config, yard, commit, found)
+        except Rejected as error:
+            error.commit = commit
+            raise
+        except BadLock as error:
+            rejected = Rejected(f"{error.message}: {error.fix}")
+            rejected.commit = commit
+            raise rejected from error
+
+
+def _take_over(
+    layout: Layout, config: Config, yard: confined.Yard, commit: str, found: dict[str, Any]
+) -> Path:
+    """Judge what the unit has left, and make it root's. Raises `Rejected`, `BadLock`."""
+    final = layout.releases / commit[:12]
+    fresh = yard.hidden / "releases" / final.name
+    takeover.take(yard.hidden, at=yard.seen)
+    for made in (yard.hidden / "modules").glob("*.git"):
+        if MODULE.fullmatch(made.name):
+            mirrors.keep(made, layout.submodules / made.name)
+    mirrors.keep(yard.hidden / "repository.git", layout.repository)
+    if final.is_dir():
+        if metadata(final).get("commit") == commit:
+            return final
+        raise Rejected(f"{final} is of another commit whose id begins with the same digits")
+    if takeover.take(fresh, at=final).bytes > config.max_release_mb << 20:
+        raise Rejected(f"the files are more than {config.max_release_mb} MiB")
+    models(fresh, config)
+    about = {
+        name: shown(str(found.get(name, ""))) for name in ("subject", "author", "committed_at")
+    }
+    text = json.dumps({"commit": commit, "ref": config.full_ref, **about}, indent=1)
+    (fresh / METADATA).write_text(f"{text}\n")
+    subprocess.run(["sync", "-f", str(fresh)], check=False)
+    layout.releases.mkdir(parents=True, exist_ok=True)
+    fresh.rename(final)
+    sync(final.parent)
+    _forget_large(layout, found.get("large"))
+    return final
+
+
+def _forget_large(layout: Layout, large: Any) -> None:
+    """A unit says what its release has; where it is wrong, the next pull brings more."""
+    for name, kept in large.items() if isinstance(large, dict) else ():
+        mirror = layout.submodules / name if MODULE.fullmatch(name) else layout.repository
+        if isinstance(kept, list) and name == mirror.name:
+            mirrors.forget_large(mirror, {str(name) for name in kept})
 
 
 def _known(layout: Layout, state: State, tip: str) -> Fetched | None:
@@ -145,33 +263,12 @@ def _refuse(state: State, tip: str, say: Say) -> None:
     raise rejected
 
 
-def _take(config: Config, repository: Repository, tip: str, say: Say) -> str:
-    """Fetch the ref; its commit, which may be a newer one than was seen."""
-    say(f"fetching {config.ref} of {repository.url}")
-    repository.fetch(config.full_ref, FETCHED)
-    commit = repository.commit(FETCHED)
-    if commit is None:
-        raise EnvError(
-            f"{config.ref} of {repository.url} is not a commit",
-            fix="set [workflows] ref to a branch, or to refs/tags/TAG",
-        )
-    if commit != tip:
-        say(f"{config.ref} has moved on meanwhile, to {commit[:12]}")
-    return commit
-
-
-def _note_rewriting(repository: Repository, state: State, commit: str, say: Say) -> None:
-    old = state.active
-    if old and repository.commit(old) and not repository.is_ancestor(old, commit):
-        say(f"history was rewritten: {commit[:12]} does not follow {old[:12]}; it is taken as any")
-
-
 def tidy(layout: Layout) -> None:
     """Remove what the mirrors do not need. Hold the lock for repositories."""
-    for path in layout.releases.glob(f"{NEW}*"):
-        shutil.rmtree(path, ignore_errors=True)
+    confined.remove(*layout.releases.glob(f"{NEW}*"), layout.releases.with_name(f"{PLACE}.new"))
     for mirror in (layout.repository, *layout.submodules.glob("*.git")):
+        if not mirror.is_dir():
+            continue
         if mirror != layout.repository and time.time() - mirror.stat().st_mtime > UNUSED:
-            Repository(layout, mirror, "").remove()
-        elif mirror.is_dir():
-            Repository(layout, mirror, "").collect()
+            confined.remove(mirror)
+        mirrors.tidy(mirror)

@@ -1,6 +1,7 @@
 """Git by its command line, with nothing of the machine's or a repository's own settings."""
 
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mlops_server.layout import Layout
+from mlops_server.workflows import mirrors
 from mlops_server.workflows.plumbing import BrokenMirror, Contents, records, started
 from mlops_server.workflows.refusals import Entry, Rejected, shown
 from mlops_server.workflows.refusals import path as checked_path
@@ -37,6 +39,7 @@ SETTINGS = {
     "credential.helper": "",
     "fetch.fsckObjects": "true",
     "fetch.recurseSubmodules": "false",
+    "fetch.unpackLimit": "1",  # one pack, which root can take over as it is
     "fetch.writeCommitGraph": "false",
     "gc.auto": "0",
     "gpg.minTrustLevel": "fully",
@@ -70,6 +73,9 @@ class Repository:
             template = ["init", "-q", "--bare", "--template=", "-b", "unborn"]
             names = f"--object-format={_names(commit)}"
             self._run([*template, names, str(self.path)], where=self.path.parent)
+            there = self.layout.mirror(self.path)
+            if there and mirrors.fits(there, commit):
+                (self.path / "objects/info/alternates").write_text(f"{there}/objects\n")
             (self.path / "mlops").write_text("made whole\n")
         for pattern in ("*.lock", "refs/**/*.lock", "objects/**/tmp_*", "objects/**/*.lock"):
             for left in self.path.glob(pattern):
@@ -77,11 +83,6 @@ class Repository:
 
     def _names(self) -> str:
         return self._run(["rev-parse", "--show-object-format"]).decode().strip()
-
-    def remove(self) -> None:
-        """Drop the mirror: it is only a copy."""
-        (self.path / "mlops").unlink(missing_ok=True)
-        shutil.rmtree(self.path, ignore_errors=True)
 
     def advertised(self) -> dict[str, str]:
         """Every branch and tag of the server, by its full name -> commit.
@@ -109,10 +110,6 @@ class Repository:
     def point(self, ref: str, commit: str) -> None:
         """Keep a commit from being collected."""
         self._run(["update-ref", ref, commit])
-
-    def collect(self) -> None:
-        """Pack, and drop what no ref needs, when Git thinks that it is worth while."""
-        self._run(["-c", "gc.auto=6700", "-c", "gc.autoDetach=false", "gc", "--auto", "--quiet"])
 
     def commit(self, name: str) -> str | None:
         """The commit that a name stands for, or None when it is not here as a whole."""
@@ -175,14 +172,19 @@ class Repository:
 
     def large(self, pointer: bytes) -> bytes:
         """The file that a Git LFS pointer stands for. Raises `TryAgain`, `EnvError`."""
+        if kept := self._kept(pointer):
+            return kept
         settings = ["-c", f"remote.origin.url={self.url}", "-c", "lfs.skipdownloaderrors=false"]
         return self._remote([*settings, "lfs", "smudge"], stdin=pointer)
 
-    def forget_large(self, kept: set[str]) -> None:
-        """Drop the files of Git LFS but those: it keeps all that it ever fetched."""
-        for path in (self.path / "lfs").rglob("*"):
-            if path.is_file() and path.name not in kept:
-                path.unlink(missing_ok=True)
+    def _kept(self, pointer: bytes) -> bytes | None:
+        """The file, where an earlier pull has brought it; who asks compares it."""
+        there, found = self.layout.mirror(self.path), re.search(rb"sha256:([0-9a-f]{64})", pointer)
+        if not there or not found:
+            return None
+        name = found[1].decode()
+        path = there / "lfs/objects" / name[:2] / name[2:4] / name
+        return path.read_bytes() if path.is_file() else None
 
     # --- how it is run --------------------------------------------------------------------
 

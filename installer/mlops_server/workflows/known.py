@@ -70,7 +70,7 @@ def _variables() -> set[str]:
 
 def _rows(query: str) -> list[dict[str, Any]]:
     with _asking():
-        return sql.rows(query, "airflow", user="airflow", timeout=PATIENCE)
+        return sql.rows(query, "airflow", timeout=PATIENCE)
 
 
 @contextmanager
@@ -97,7 +97,7 @@ def show_soon(release: Path) -> None:
         f" values {rows} on conflict do nothing"
     )
     with suppress(TryAgain, OSError), _asking():  # then it looks by itself
-        sql.run(statement, "airflow", user="airflow", timeout=PATIENCE)
+        sql.run(statement, "airflow", timeout=PATIENCE)
 
 
 def _may_hold_dags(path: Path) -> bool:

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-SYSTEMD = Path("/run/systemd/system")
+from mlops_server.confined import NOBODY, WALLS, isolated
+
 GRACE = 20
 """How much longer than the unit's own limit its starter waits, in seconds."""
 KEPT = 1 << 20
@@ -18,40 +19,15 @@ KEPT = 1 << 20
 TOO_MUCH = 64 << 20
 """Bytes of output that are a reason to refuse a commit."""
 PROPERTIES = (
-    # A user that exists for this one run: it cannot signal, trace or read what runs as airflow.
-    "DynamicUser=yes",
-    "SupplementaryGroups=airflow",  # reads what tasks can read: data, airflow.cfg (no secrets)
+    NOBODY,
+    *WALLS,
+    "SupplementaryGroups=mlops-task",  # reads what tasks can read: data
     "PrivateNetwork=yes",
-    "InaccessiblePaths=-/etc/mlops/secrets -/run/credentials",
-    "InaccessiblePaths=-/etc/mlops/connections.json -/etc/mlops/variables.json",
-    "InaccessiblePaths=-/run/mlops -/run/postgresql",
-    "InaccessiblePaths=-/run/dbus -/var/lib/mlops -/var/cache/mlops",
-    "ProtectSystem=strict",
-    "ProtectHome=yes",
-    "PrivateTmp=yes",
-    "PrivateDevices=yes",
-    "NoNewPrivileges=yes",
-    "CapabilityBoundingSet=",
-    "ProtectHostname=yes",
-    "ProtectClock=yes",
-    "ProtectControlGroups=yes",
-    "ProtectKernelLogs=yes",
-    "ProtectKernelModules=yes",
-    "ProtectKernelTunables=yes",
-    "LockPersonality=yes",
-    "RestrictNamespaces=yes",
-    "RestrictRealtime=yes",
-    "RestrictSUIDSGID=yes",
-    "SystemCallArchitectures=native",
-    "SystemCallFilter=@system-service",
-    "SystemCallErrorNumber=EPERM",
-    "OOMPolicy=continue",  # the process that is too big dies, not the one that reports it
+    "InaccessiblePaths=-/var/cache/mlops",
     "MemorySwapMax=0",
-    "LimitCORE=0",
     "LimitFSIZE=256M",
     "CPUWeight=20",
     "IOWeight=20",
-    "UMask=0077",
 )
 
 
@@ -122,11 +98,6 @@ def run(
         return Ended(code, text(stdout, kept), text(stderr, KEPT), late, size)
 
 
-def isolated() -> bool:
-    """Whether systemd is there to build the walls; only tests run without."""
-    return SYSTEMD.is_dir() and os.geteuid() == 0
-
-
 def _unit(words: list[str], folder: Path, variables: dict[str, str], limits: Limits) -> list[str]:
     given = (
         *PROPERTIES,
@@ -134,6 +105,7 @@ def _unit(words: list[str], folder: Path, variables: dict[str, str], limits: Lim
         f"RuntimeMaxSec={limits.seconds}",
         f"MemoryMax={limits.memory_mb}M",
         f"TasksMax={limits.processes}",
+        f"LimitNPROC={limits.processes}",  # holds without cgroups, too
     )
     return [
         *("systemd-run", "--quiet", "--wait", "--collect", "--pipe", "--service-type=exec"),

@@ -17,8 +17,8 @@ from mlops_server.store import held
 from mlops_server.workflows.refusals import TryAgain
 
 Say = Callable[[str], None]
-PATIENCE = 60.0
-"""Seconds to wait for another command."""
+PATIENCE = 300.0
+"""Seconds to wait for another command: a gate that looks at the tests of a commit takes minutes."""
 REMEMBERED = 50
 """How many rejected commits are kept."""
 HISTORY = 500
@@ -123,7 +123,7 @@ def save(layout: Layout, state: State) -> None:
 
 @contextmanager
 def locked(layout: Layout, say: Say, name: str = ".lock") -> Iterator[None]:
-    """Hold a lock of workflow commands, after a minute of waiting at most.
+    """Hold a lock of workflow commands, after some minutes of waiting at most.
 
     `.lock` is for the state and the links, and is held for a moment; `.fetch.lock` for the
     repositories, `.check.lock` for the gate. So a rollback waits for neither network nor tests.

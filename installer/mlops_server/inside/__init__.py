@@ -1,0 +1,1 @@
+"""What runs behind walls (`mlops_server.confined`): as nobody, with one new folder to write."""
