@@ -176,18 +176,12 @@ def test_json_that_is_damaged(text):
 
 
 def test_json_is_read_at_one_place():
-<<<<<<< bc022b3c4bdd1b349940275171bb804244da3c1c
     """Readers of the standard library would let a `RecursionError` through.
 
     Other interpreters have their own: Airflow's knows nothing of ours, and those of models may be
     too old for `tomllib`.
     """
     others = {"gate_dags.py", "serve.py", "values.py"}
-=======
-    """Readers of the standard library would let a `RecursionError` through."""
-    own = {"jsontext.py"}  # and those that other interpreters run, which have no mlops_server
-    elsewhere = {"smoke.py", "gate_dags.py", "compiling.py", "serve.py", "__main__.py", "values.py"}
->>>>>>> 117392c
     sources = Path(jsontext.__file__).parent.rglob("*.py")
     found = {path.name for path in sources if re.search(r"\bjson\.load", path.read_text())}
     assert found == {"jsontext.py"} | others

@@ -104,10 +104,12 @@ class Services(Resource[ServicesState]):
             yield Run(sh("systemctl", "disable", "--now", *unwanted))
         if disabled := [u for u in self.units if not (u in now and now[u].enabled)]:
             # A package may have enabled its own by now; doing so again costs Debian's a second.
+            # Asked to enable without a reload, systemd calls every unit outdated, also those that
+            # another lane looks at; with --root systemctl makes the links without asking it.
             enable = sh("systemctl", "enable", "-q", *disabled)
             yield Run(
                 f"for u in {sh(*disabled)}; do\n"
-                '  systemctl is-enabled -q "$u" || systemctl enable -q --no-reload "$u"\ndone',
+                '  systemctl is-enabled -q "$u" || systemctl --root=/ enable -q "$u"\ndone',
                 title=enable,
             )
         yield Run("systemctl daemon-reload")

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
+from mlops_server import jsontext
 from mlops_server.errors import BadLock, EnvError
 
 Answer = dict[str, Any]
@@ -23,7 +24,7 @@ Answer = dict[str, Any]
 def main() -> None:
     """Do the job and end at once: threads of py-rattler can crash what winds down."""
     os.umask(0o022)
-    request = json.loads(sys.stdin.buffer.readline())
+    request = jsontext.loads(sys.stdin.buffer.readline())
     threading.Thread(target=_end_with_stdin, daemon=True).start()
     try:
         answer = {"done": True, **(_job(sys.argv[1])(request) or {})}

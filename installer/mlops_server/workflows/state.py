@@ -17,8 +17,10 @@ from mlops_server.store import held
 from mlops_server.workflows.refusals import TryAgain
 
 Say = Callable[[str], None]
-PATIENCE = 300.0
-"""Seconds to wait for another command: a gate that looks at the tests of a commit takes minutes."""
+PATIENCE = 60.0
+"""Seconds to wait for another command."""
+GATE_PATIENCE = 300.0
+"""The same where that may be at the gate, which runs the tests of a commit."""
 REMEMBERED = 50
 """How many rejected commits are kept."""
 HISTORY = 500
@@ -122,8 +124,10 @@ def save(layout: Layout, state: State) -> None:
 
 
 @contextmanager
-def locked(layout: Layout, say: Say, name: str = ".lock") -> Iterator[None]:
-    """Hold a lock of workflow commands, after some minutes of waiting at most.
+def locked(
+    layout: Layout, say: Say, name: str = ".lock", patience: float = PATIENCE
+) -> Iterator[None]:
+    """Hold a lock of workflow commands, after `patience` seconds of waiting at most.
 
     `.lock` is for the state and the links, and is held for a moment; `.fetch.lock` for the
     repositories, `.check.lock` for the gate. So a rollback waits for neither network nor tests.
@@ -131,7 +135,7 @@ def locked(layout: Layout, say: Say, name: str = ".lock") -> Iterator[None]:
     """
     folder = layout.workflows_state
     folder.mkdir(parents=True, exist_ok=True)
-    until, told = time.monotonic() + PATIENCE, False
+    until, told = time.monotonic() + patience, False
     while True:
         with held(folder / name, wait=False) as mine:
             if mine:
