@@ -126,7 +126,7 @@ def contents(context: Context) -> Iterator[AnyResource]:
 def api_server(context: Context) -> Iterator[AnyResource]:
     """The API server, before what must find it."""
     workers = context.sizing.api_workers
-    yield ApiServer(_inputs(context, API_SERVER), workers)
+    yield ApiServer(_inputs(context, API_SERVER), workers, proxy.SITE)
     yield Former(proxy.SITE, workers)
 
 

@@ -9,7 +9,6 @@ from mlops_install import __version__, calendars, clusters, neighbours
 from mlops_install.errors import PreflightError
 from mlops_install.facts import Facts
 from mlops_install.proxysettings import Proxy
-from mlops_install.resources.apiserver import SLOTS
 from mlops_install.resources.postgres import MARK
 from mlops_install.settings import Config
 
@@ -109,7 +108,7 @@ def _fits(config: Config, facts: Facts) -> Iterator[Flaw]:
 def _taken(wanted: Proxy, facts: Facts) -> Iterator[Flaw]:
     web, api = {"nginx"}, {"gunicorn", "airflow", "python", "python3"}
     settings = {wanted.http_port: "http_port", wanted.https_port: "https_port"}
-    ours = {**dict.fromkeys(settings, web), 8080: web | api, **dict.fromkeys(SLOTS.values(), api)}
+    ours = {**dict.fromkeys(settings, web), 8080: web | api}
     for port, program in facts.ports.items():
         if port in ours and not (facts.installed and re.split("[: ]", program)[0] in ours[port]):
             other = f", or set another {settings[port]} in [proxy]" if port in settings else ""

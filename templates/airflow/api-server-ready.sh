@@ -1,12 +1,12 @@
 #!/bin/bash
-# api-server-ready UNIT PORT WORKERS: wait until an API server answers, and answers fast.
+# api-server-ready UNIT SOCKET WORKERS: wait until an API server answers, and answers fast.
 # Its first calls cost each worker seconds, in which it answers nobody else. So bursts of calls come before the
 # traffic, until three in a row take less than a second; on a machine that is slow by itself ten are enough.
-unit=$1 at=http://127.0.0.1:$2 calls=$((2 * $3)) patience=300
+unit=$1 socket=$2 at=http://localhost calls=$((2 * $3)) patience=300
 quick=0 rounds=0 token=
 
 ask() {
-    curl --noproxy '*' -fsS -m 60 "$@" 2>/dev/null
+    curl --unix-socket "$socket" --noproxy '*' -fsS -m 60 "$@" 2>/dev/null
 }
 
 login() { # prints a token, or nothing where the password is another one; no secret gets into an argument

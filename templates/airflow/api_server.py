@@ -7,8 +7,15 @@ before the fork makes them once for all workers, which also share their memory.
 
 import asyncio
 import gc
+import os
+import socket
 import sys
+from functools import partial
+from pathlib import Path
 from typing import Any
+
+FIRST = 3
+"""The first descriptor that systemd passes on (sd_listen_fds(3))."""
 
 
 async def first_request(api: Any) -> None:
@@ -38,7 +45,22 @@ def prepare() -> None:
     gc.freeze()  # workers leave these pages as they are, and so shared
 
 
+def listen(door: socket.socket, path: Path) -> None:
+    """Listen on a Unix socket, for which Airflow has no option: as if systemd had passed it on.
+
+    gunicorn takes such a one by itself. Who may connect is a matter of the folder's mode.
+    """
+    import uvicorn
+
+    door.bind(str(path))
+    path.chmod(0o666)
+    os.environ |= {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "1"}
+    uvicorn.run = partial(uvicorn.run, fd=FIRST)
+
+
 def main() -> None:
+    door = socket.socket(socket.AF_UNIX)
+    assert door.fileno() == FIRST, "nothing else is open yet"
     gc.disable()  # what is made here stays; looking for garbage in between is a quarter of the time
     from airflow.__main__ import main as airflow
     from airflow.configuration import conf
@@ -47,6 +69,7 @@ def main() -> None:
     if conf.get("api", "server_type", fallback="uvicorn") == "gunicorn":
         prepare()
     gc.enable()
+    listen(door, Path(os.environ["RUNTIME_DIRECTORY"], "http"))
     airflow()
 
 

@@ -58,8 +58,9 @@ check() { # UNIT COMMAND...: the command prints how many signs of life there are
     fi
 }
 
-answers() { # PORT
-    curl --noproxy '*' -fsS -m 20 -o /dev/null "http://127.0.0.1:$1/api/v2/version" && echo 1 || echo 0
+answers() { # SLOT
+    curl --unix-socket "/run/airflow-api-server-$1/http" --noproxy '*' -fsS -m 20 -o /dev/null \
+        http://localhost/api/v2/version && echo 1 || echo 0
 } 2>/dev/null
 
 for unit in $(systemctl list-units --plain --no-legend 'airflow-scheduler@*' | cut -d' ' -f1); do
@@ -72,5 +73,5 @@ psql --no-psqlrc -qAt --host=/run/postgresql --username=airflow --dbname=airflow
 limit=$1
 check airflow-dag-processor.service beats DagProcessorJob %
 check airflow-triggerer.service beats TriggererJob %
-check airflow-api-server@a.service answers 8081
-check airflow-api-server@b.service answers 8082
+check airflow-api-server@a.service answers a
+check airflow-api-server@b.service answers b

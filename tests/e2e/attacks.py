@@ -180,16 +180,35 @@ MEMORY = """
 SOCKETS = """
     import os, socket
     found = []
-    for path in ("/run/mlops/tasks/1.sock", "/run/mlops/tasks/2.sock", "/run/systemd/private"):
+    api = [f"/run/airflow-api-server-{slot}/http" for slot in "ab"]
+    tasks = [f"/run/mlops/tasks/{number}.sock" for number in (1, 2)]
+    for path in ("/run/systemd/private", *tasks, *api):
         try:
             socket.socket(socket.AF_UNIX).connect(path)
             found.append(["connected", path])
         except OSError:
             pass
-    for path in ("/run/mlops/tasks/1.sock", "/run/mlops/door.sock"):
+    for path in ("/run/mlops/door.sock", *tasks, *api):
         try:
             os.unlink(path)
             found.append(["removed", path])
+        except OSError:
+            pass
+    for where in [os.path.dirname(path) for path in api] + ["/run/mlops", "/run/postgresql"]:
+        try:
+            os.makedirs(where, exist_ok=True)
+            socket.socket(socket.AF_UNIX).bind(where + "/mine")
+            found.append(["listens", where])
+        except OSError:
+            pass
+    for port in (80, 443, 8080):
+        try:
+            taken = socket.socket()
+            taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            taken.bind(("127.0.0.1", port))
+            taken.listen()
+            found.append(["listens", port])
         except OSError:
             pass
     for descriptor in range(3, 64):

@@ -54,6 +54,27 @@ tasks.set_paused(tasks.unpaused(), paused=False)
 """
 
 
+# Takes every place where the API server listens or listened, and says what is sent there.
+LISTENER = """\
+import contextlib, os, selectors, socket
+loop = selectors.DefaultSelector()
+for slot, port in (("a", 8081), ("b", 8082)):
+    with contextlib.suppress(OSError):
+        loop.register(socket.create_server(("127.0.0.1", port)), 1)
+    folder = f"/run/airflow-api-server-{slot}"
+    with contextlib.suppress(OSError):
+        os.makedirs(folder, exist_ok=True)
+        unix = socket.socket(socket.AF_UNIX)
+        unix.bind(f"{folder}/http")
+        unix.listen()
+        loop.register(unix, 1)
+print("ready", flush=True)
+while True:
+    for key, _ in loop.select():
+        print("got", key.fileobj.accept()[0].recv(4096), flush=True)
+"""
+
+
 @pytest.fixture(scope="module", params=["debian-13"])
 def system(request: pytest.FixtureRequest) -> str:
     return str(request.param)
@@ -232,6 +253,27 @@ tr -d '\\n' < /var/lib/mlops/upgrade/last.json; echo
 systemd-analyze security mlops-upgrade-guard.service | tail -1
 systemd-analyze security mlops-upgrade-recover.service | tail -1
 """
+
+
+def test_who_listens_where_the_api_server_was_is_sent_nothing(provisioned):
+    """Neither people's logins, nor the one with which a run asks whether all answers."""
+    api = provisioned.api_server
+    spare = api.replace("@a", "@b") if "@a" in api else api.replace("@b", "@a")
+    provisioned.ssh(
+        f"systemctl stop {api}; cat > /tmp/listener.py <<'END'\n{LISTENER}END\n"
+        "systemd-run -q --uid=nobody -u listener python3 -u /tmp/listener.py\n"
+        "until journalctl -q -u listener -g ready; do sleep 0.2; done"
+    )
+    login = (
+        "curl -s -o /dev/null -w %{http_code} -H 'Content-Type: application/json'"
+        """ -d '{"username": "somebody", "password": "secret"}'"""
+        " http://127.0.0.1:8080/auth/token"
+    )
+    assert provisioned.ssh(login) == "502"
+    assert provisioned.try_ssh(f"systemctl start {spare}").returncode == 0
+    provisioned.apply()
+    assert provisioned.ssh("journalctl -q -o cat -u listener -g got || true") == ""
+    provisioned.ssh("systemctl stop listener")
 
 
 def test_the_guard_goes_back_within_its_walls(provisioned):

@@ -5,7 +5,7 @@ from mlops_install import context, facts
 from mlops_install.config import parse
 from mlops_install.resource import differences
 from mlops_install.resources.airflow import Answers
-from mlops_install.resources.apiserver import READY, ApiServer, Former, unit, warm
+from mlops_install.resources.apiserver import READY, SLOTS, ApiServer, Former, unit, warm
 from mlops_install.resources.systemd import Services
 from mlops_install.roles import stages
 from samples import FACTS
@@ -62,7 +62,7 @@ def answer(**slots: str) -> str:
 
 def steps(**slots: str) -> list[str] | None:
     """The lines of the plan for what was found; None for nothing to do."""
-    resource = ApiServer(OURS, 2)
+    resource = ApiServer(OURS, 2, "/site")
     state = resource.parse(answer(**slots))
     if not differences(state, resource.desired):
         return None
@@ -74,7 +74,8 @@ def steps(**slots: str) -> list[str] | None:
 
 
 def to(new: str, old: str) -> list[str]:
-    return [f"wait until {new} answers", f"enable {new}", f"disable {old}", f"stop {old}"]
+    site = "let /site ask at the API server's sockets"
+    return [f"wait until {new} answers", site, f"enable {new}", f"disable {old}", f"stop {old}"]
 
 
 @pytest.mark.parametrize(
@@ -110,7 +111,7 @@ def test_a_cold_api_server_is_warmed_before_all_is_said_to_answer(api, warmed):
     state = api and resource.parse(f"{api}\n{OLD}\n")
     (step,) = resource.change(state)
     text = step.shell()
-    assert [READY in text, f"{unit('b')} 8082 2" in text] == [warmed, warmed]
+    assert [READY in text, f"{unit('b')} {SLOTS['b']} 2" in text] == [warmed, warmed]
     assert not warmed or text.index(READY) < text.index("answer()")
 
 

@@ -3,6 +3,9 @@
 One slot is enabled and runs. For new inputs the other one is started beside it; once it answers
 it is enabled and the old one is disabled, and that moves the traffic: nginx looks for each
 request which slot is enabled. The old one ends when its requests have ended.
+
+A slot listens on a socket in a folder that systemd makes for it. On a port of loopback anybody
+could listen while it is down, and would be sent passwords.
 """
 
 from collections.abc import Iterator
@@ -13,8 +16,10 @@ from mlops_install.resources.systemd import ENABLED
 from mlops_install.shell import sh
 from mlops_install.units import NOTHING, STAMPS, Unit, Units, units
 
-SLOTS = {"a": 8081, "b": 8082}
-"""Slot -> its port on 127.0.0.1."""
+SLOTS = {slot: f"/run/airflow-api-server-{slot}/http" for slot in "ab"}
+"""Slot -> its socket."""
+PORTS = {"a": 8081, "b": 8082}
+"""Slot -> its port on 127.0.0.1 under earlier installers."""
 ENABLED_B = "/etc/systemd/system/airflow.target.wants/airflow-api-server@b.service"
 """There while slot b is enabled: nginx then asks b first."""
 FORMER = "airflow-api-server.service"
@@ -42,8 +47,8 @@ def ready(slot: str, workers: int) -> Run:
 def warm(workers: int) -> str:
     """Script: let the workers of what runs make their slow first calls; no answer is no error."""
     lines = (
-        f"! systemctl is-active -q {unit(slot)} || {sh(READY, unit(slot), port, workers)} || true"
-        for slot, port in SLOTS.items()
+        f"! systemctl is-active -q {unit(slot)} || {sh(READY, unit(slot), path, workers)} || true"
+        for slot, path in SLOTS.items()
     )
     return "\n".join(lines)
 
@@ -68,10 +73,14 @@ class ApiServerState:
 
 @dataclass(frozen=True)
 class ApiServer(Resource[ApiServerState]):
-    """One slot runs from today's `inputs` and is started at boot; the other is off."""
+    """One slot runs from today's `inputs` and is started at boot; the other is off.
+
+    `site` is nginx's file, which comes later: one of an earlier installer asks at ports.
+    """
 
     inputs: str
     workers: int
+    site: str
 
     @property
     def name(self) -> str:
@@ -114,6 +123,7 @@ class ApiServer(Resource[ApiServerState]):
         old = unit(_other(new))
         if now.serving.active:
             yield ready(new, self.workers)
+            yield _ask_sockets(self.site)
         # Each of the two moves the traffic, whichever comes from b to a or from a to b.
         yield Run(sh("systemctl", "enable", "-q", unit(new)))
         disable = sh("systemctl", "disable", "-q", old)
@@ -135,6 +145,18 @@ def _stop(name: str) -> str:
     """One that was killed, or did not come up, is no failed unit while the other one serves."""
     stop, failed = sh("systemctl", "stop", name), sh("systemctl", "reset-failed", name)
     return f"{stop}; {failed} 2>/dev/null || true"
+
+
+def _ask_sockets(site: str) -> Run:
+    """Nothing where the site asks at the sockets already."""
+    moves = [f"s|127.0.0.1:{port} |unix:{SLOTS[slot]} |" for slot, port in PORTS.items()]
+    words = [word for move in moves for word in ("-e", move)]
+    ports = "|".join(map(str, PORTS.values()))
+    there = sh("grep", "-qsE", rf"server 127\.0\.0\.1:({ports}) ", site)
+    return Run(
+        f"if {there}; then\n  {sh('sed', '-i', *words, site)}\n  systemctl reload nginx\nfi",
+        title=f"let {site} ask at the API server's sockets",
+    )
 
 
 def _start(slot: str) -> Run:
@@ -190,7 +212,7 @@ class Former(Resource[FormerState]):
     def change(self, current: FormerState | None) -> Iterator[Step]:
         if current and current.active:
             yield ready("a", self.workers)
-            moved = f"s/127.0.0.1:8080;/127.0.0.1:{SLOTS['a']};/"
+            moved = f"s|127.0.0.1:8080;|unix:{SLOTS['a']};|"
             yield Run(f"{sh('sed', '-i', moved, self.site)}\nsystemctl reload nginx\nsleep 1")
         yield Run(sh("systemctl", "disable", "-q", "--now", FORMER))
         yield Run(f"rm -f {self._path} {STAMPS}/{FORMER}.inputs\nsystemctl daemon-reload")
