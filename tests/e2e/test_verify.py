@@ -117,6 +117,34 @@ FAULTS = [
 ]  # fmt: skip
 
 
+LEFT = f"""\
+install -m 4755 /bin/true /srv/mlops/data/root
+touch /opt/mlops/bin/more; chmod 0666 /opt/mlops/bin/more
+printf '[Service]\\nExecStart=/bin/true\\n' > /etc/systemd/system/mlops-more.service
+{PSQL} 'create role more superuser'
+"""
+CLEANED = f"""\
+rm -f /srv/mlops/data/root /opt/mlops/bin/more /etc/systemd/system/mlops-more.service
+{PSQL} 'drop role more'
+"""
+
+
+def test_it_finds_what_an_attack_leaves(tasks: Server) -> None:
+    tasks.ssh(LEFT)
+    try:
+        done = tasks.cli("verify", "--json")
+    finally:
+        tasks.ssh(CLEANED)
+    failed = {c["name"]: c["reason"] for c in done.json["checks"] if c["outcome"] == "FAILED"}
+    assert done.returncode == 2, done.end
+    assert {name: reason.rpartition(": ")[2] for name, reason in failed.items()} == {
+        "no file of ours lends its owner": "/srv/mlops/data/root",
+        "no file of ours is for everybody to write": "/opt/mlops/bin/more",
+        "no unit is there under our names but ours": "/etc/systemd/system/mlops-more.service",
+        "nobody but postgres is a superuser": "more",
+    }
+
+
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name.replace(" ", "-"))
 def test_it_finds_that(fault: Fault, tasks: Server) -> None:
     try:

@@ -3,7 +3,10 @@
 import re
 
 import pytest
+from mlops_install.roles import stages
 
+FOLDERS = "/etc/mlops /opt/mlops /srv/mlops /var/cache/mlops /var/lib/mlops /var/log/mlops"
+UNITS = "/etc/systemd/system /usr/local/lib/systemd/system"
 SECRETS = ["fernet_key", "jwt_secret", "session_key", "admin_password", "verify_password"]
 
 
@@ -44,6 +47,35 @@ def test_secrets_are_for_root_only(host, name):
     assert (file.user, file.mode) == ("root", 0o600), f"{file.path} can be read by others"
     assert file.size > 16, f"{file.path} is empty or short"
     assert host.file("/etc/mlops/secrets").mode == 0o700, "others may enter /etc/mlops/secrets"
+
+
+def test_no_file_of_ours_lends_its_owner(host):
+    """Whoever starts a setuid file acts as its owner."""
+    found = host.run(f"find {FOLDERS} -xdev -type f -perm /6000 2>/dev/null").stdout.splitlines()
+    assert not found, f"setuid or setgid: {', '.join(found)}"
+
+
+def test_no_file_of_ours_is_for_everybody_to_write(host):
+    """What belongs to the user of tasks is the matter of tasks."""
+    own = r"! -user mlops-task \( -type f -o -type d ! -perm -1000 \)"
+    found = host.run(f"find {FOLDERS} -xdev {own} -perm -002 2>/dev/null").stdout.splitlines()
+    assert not found, f"everybody may write: {', '.join(found)}"
+
+
+def test_no_unit_is_there_under_our_names_but_ours(host, context):
+    lanes = (lane for stage in stages(context) for lane in stage.lanes)
+    ours = {made.name for lane in lanes for one in lane.resources for made in one.makes()}
+    names = r"-regex '.*/\(airflow\|mlops\)[^/]*\.\(service\|timer\|socket\|path\|target\)'"
+    found = host.run(f"find {UNITS} -maxdepth 1 -type f {names} 2>/dev/null").stdout.split()
+    other = [path for path in found if path not in ours]
+    assert not other, f"not from mlops-install: {', '.join(other)}"
+
+
+def test_the_kernel_holds_the_limits_of_units(host):
+    found = host.run("cd /sys/fs/cgroup; cat cgroup.controllers; ls").stdout
+    missing = [name for name in ("memory", "pids") if name not in found.split()]
+    if missing:
+        pytest.skip(f"no cgroup controller {' and '.join(missing)}: what a task takes has no limit")
 
 
 def test_only_the_proxy_listens_on_the_network(host, context):

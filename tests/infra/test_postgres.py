@@ -53,6 +53,13 @@ def test_the_role_has_no_power(host):
     assert ask(host, row) == "f", "airflow may create roles or databases, or is a superuser"
 
 
+def test_nobody_but_postgres_is_a_superuser(host, context):
+    query = "select string_agg(rolname, ', ') from pg_roles where rolsuper and oid <> 10"
+    found = ask(host, query)
+    with noted_of_others(context):
+        assert not found, f"superusers: {found}"
+
+
 def test_settings_are_in_force(host, context):
     found = ask(host, "show max_connections")
     assert found == str(context.sizing.max_connections), f"max_connections is {found}"
