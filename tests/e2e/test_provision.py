@@ -30,6 +30,7 @@ pytestmark = [pytest.mark.box, pytest.mark.slow]
 RIGHT_ON_A_BARE_SERVER = {
     "file /etc/apt/apt.conf.d/80mlops",
     "file /etc/mlops/apt.list",
+    "file /etc/mlops/apt-updates.conf",
     "certificate authorities",
     "file /etc/mlops/secrets/conda-auth.json",
     "file /etc/mlops/secrets/git-credentials",
@@ -44,6 +45,9 @@ RIGHT_ON_A_BARE_SERVER = {
     "file /etc/timezone",
     "locale C.UTF-8",
     "directory /var/log/journal",
+    # Locks of earlier installers; the digests in their paths are not known here.
+    "file /opt/mlops/airflow/…/.lock",
+    "file /opt/mlops/tools/…/.lock",
 }
 EXPOSURE = {
     "airflow-api-server@a": 1.5,
