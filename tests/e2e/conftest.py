@@ -28,15 +28,15 @@ os.environ["CHAOS_SEED"] = os.environ.get("CHAOS_SEED") or str(random.randrange(
 
 # The order on a machine that has not run them yet: what takes longest begins first.
 LONGEST = (
-    "interrupted", "pull", "uninstall", "models", "tasks", "backup", "upgrade", "starter",
-    "restarts", "walls", "verify", "versions", "provision", "services", "vagrant", "wheel",
+    "interrupted", "pull", "upgrade", "restarts", "models", "tasks", "backup", "starter", "verify",
+    "uninstall", "provision", "versions", "vagrant", "walls", "box", "walls_tasks", "services",
 )  # fmt: skip
 
 REVERSIBLE = ("test_provision", "test_tasks", "test_restarts")
 
 
 # Files whose tests are short: one copy of each system serves them all.
-TOGETHER = ("test_bad_input", "test_settings", "test_verify", "test_wheel")
+TOGETHER = ("test_bad_input", "test_settings", "test_wheel")
 
 
 def scope(item: pytest.Item) -> str:
