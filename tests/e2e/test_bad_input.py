@@ -365,7 +365,8 @@ def test_a_package_with_another_hash_is_not_installed(provisioned: Server, tmp_p
         new = set(after) - set(before)
         for half in new:
             assert provisioned.try_ssh(f"test -e /opt/mlops/airflow/{half}/.ready").returncode
-        assert provisioned.cli("plan").returncode == 0
+        plan = provisioned.cli("plan")
+        assert plan.returncode == 0, plan.end
     finally:
         for half in set(after) - set(before):
             provisioned.ssh(f"rm -rf /opt/mlops/airflow/{half}")

@@ -78,7 +78,8 @@ def test_it_carries_on_when_it_was_killed(
     )
     assert again.returncode == 0, again.end
     assert "checks ok" in again.output or "nothing to do" in again.output
-    assert bare.cli("plan").returncode == 0
+    plan = bare.cli("plan")
+    assert plan.returncode == 0, plan.end
     if "nothing to do" in again.output:
         verified = bare.cli("verify")
         assert verified.returncode == 0, verified.end

@@ -220,7 +220,8 @@ def test_what_changes_in_an_environment_is_found(workshop: Server, damage: str) 
     assert found.returncode == 2, found.stdout
     workshop.apply()
     assert path_of(workshop, "demand") != before, "never in place"
-    assert workshop.cli("plan").returncode == 0
+    plan = workshop.cli("plan")
+    assert plan.returncode == 0, plan.end
 
 
 def test_verify_finds_what_the_listing_cannot(workshop: Server) -> None:
@@ -230,7 +231,8 @@ def test_verify_finds_what_the_listing_cannot(workshop: Server) -> None:
         f"cd {prefix} && sed -i 1s/^/#/ lib/python3.11/site-packages/sklearn/__init__.py\n"
         f"{COMMAND} > .mlops/files"
     )
-    assert workshop.cli("plan").returncode == 0
+    plan = workshop.cli("plan")
+    assert plan.returncode == 0, plan.end
     done = workshop.cli("verify", "--json")
     failed = [c["name"] for c in done.json["checks"] if c["outcome"] == "FAILED"]
     assert failed == ["environments are as they were built"]

@@ -194,7 +194,8 @@ def test_edits_by_hand_are_shown_and_put_back(provisioned: Server) -> None:
     assert "mode: 0666 → 0644" in done.stdout
     provisioned.apply()
     assert provisioned.ssh(f"sha256sum {unit} {config} {site}; stat -c %a {config}") == before
-    assert provisioned.cli("plan").returncode == 0
+    plan = provisioned.cli("plan")
+    assert plan.returncode == 0, plan.end
 
 
 def test_a_bare_server_can_be_planned_and_is_left_as_it_is(bare: Server) -> None:

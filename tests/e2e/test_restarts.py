@@ -46,7 +46,8 @@ def changed(server: Server, old: str, new: str) -> Iterator[None]:
     finally:
         server.config.write_text(text)
         server.apply()
-        assert server.cli("plan").returncode == 0
+        plan = server.cli("plan")
+        assert plan.returncode == 0, plan.end
 
 
 def running(server: Server) -> dict[str, str]:
@@ -139,7 +140,8 @@ def test_slots_that_an_interruption_left_behind_converge(tasks: Server, both: st
     assert tasks.ssh("systemctl list-units --failed --plain --no-legend") == ""
     wait_for(lambda: answers(tasks), "Airflow", 60)
     assert running(tasks).keys() & SLOTS == {tasks.api_server}
-    assert tasks.cli("plan").returncode == 0
+    plan = tasks.cli("plan")
+    assert plan.returncode == 0, plan.end
 
 
 def test_an_update_of_the_system_leaves_a_working_one(tasks: Server) -> None:

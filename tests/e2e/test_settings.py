@@ -108,4 +108,5 @@ def test_on_a_terminal_it_asks_and_shows_what_runs(provisioned):
     assert code == 0, screen
     assert "0/1 done" in screen
     assert not re.search(r"\x1b\[[0-9;]*3[0-7]m", screen), "colours in spite of NO_COLOR"
-    assert provisioned.cli("plan").returncode == 0
+    plan = provisioned.cli("plan")
+    assert plan.returncode == 0, plan.end

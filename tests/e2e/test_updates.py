@@ -95,9 +95,11 @@ def test_they_can_be_switched_off_and_on(tasks: Server) -> None:
         said = tasks.try_ssh(there).stdout
         assert "52mlops" not in said
         assert "inactive" in said
-        assert tasks.cli("plan").returncode == 0
+        plan = tasks.cli("plan")
+        assert plan.returncode == 0, plan.end
     finally:
         tasks.config.write_text(text)
         tasks.apply()
     assert tasks.ssh(there).endswith("\nactive")
-    assert tasks.cli("plan").returncode == 0
+    plan = tasks.cli("plan")
+    assert plan.returncode == 0, plan.end

@@ -149,7 +149,8 @@ def test_an_upgrade_loses_nothing(old: Server) -> None:
     load.stop(old)
     if not ALL:
         print(f"{load.assert_every_task_ran_once(old)} task instances, each ran once")
-    assert old.cli("plan").returncode == 0
+    plan = old.cli("plan")
+    assert plan.returncode == 0, plan.end
     assert old.api("GET", "/api/v2/version", token="")["version"] == NEW
 
 
@@ -190,7 +191,8 @@ def test_a_rolling_upgrade_interrupts_nothing(boxes_here: None, folder: Path) ->
         for version in (NEW, SAME):  # by the config; both generations are there
             configure(server, version)
             assert server.cli("apply", "--yes").returncode == 0
-            assert server.cli("plan").returncode == 0
+            plan = server.cli("plan")
+            assert plan.returncode == 0, plan.end
             assert server.api("GET", "/api/v2/version", token="")["version"] == version
     finally:
         box.down(server.name)

@@ -163,7 +163,8 @@ def test_it_finds_that(fault: Fault, tasks: Server) -> None:
         if fault.mends:
             tasks.ssh(fault.mends)
         tasks.apply()
-    assert tasks.cli("plan").returncode == 0
+    plan = tasks.cli("plan")
+    assert plan.returncode == 0, plan.end
 
 
 def test_a_healthy_server_passes_and_a_report_is_written(tasks: Server, tmp_path: Path) -> None:

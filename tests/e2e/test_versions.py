@@ -119,4 +119,5 @@ def test_a_database_that_is_not_its_own_is_refused(
     finally:
         old.sql(f"update alembic_version set version_num = '{own}'")
     assert old.units() == units
-    assert old.cli("plan").returncode == 0
+    plan = old.cli("plan")
+    assert plan.returncode == 0, plan.end

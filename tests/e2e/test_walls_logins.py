@@ -344,7 +344,8 @@ def test_further_names_of_the_config_are_served(provisioned):
         provisioned.apply()
         for name, status in (("ml.internal", 200), ("ML", 200), ("mlx", 421), ("x.ml", 421)):
             assert Browser(provisioned).ask("/api/v2/version", Host=name).status == status, name
-        assert provisioned.cli("plan").returncode == 0
+        plan = provisioned.cli("plan")
+        assert plan.returncode == 0, plan.end
     finally:
         provisioned.config.write_text(text)
         provisioned.apply()

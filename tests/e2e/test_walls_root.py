@@ -285,4 +285,5 @@ def test_the_guard_goes_back_within_its_walls(provisioned):
     assert "no sign of life" not in last
     assert [float(line.split(":")[1].split()[0]) <= 4 for line in exposed] == [True, True]
     assert provisioned.sql("select count(*) from dag_run") == runs
-    assert provisioned.cli("plan").returncode == 0
+    plan = provisioned.cli("plan")
+    assert plan.returncode == 0, plan.end
