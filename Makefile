@@ -39,7 +39,7 @@ tools: $(READY)
 
 # What a machine cannot run is skipped with its reason; under CI=true that is a failure.
 e2e: $(READY)
-	$(BIN)/pytest -v -rs -n 4 --dist loadscope tests/e2e $(ATTACKS:%=--ignore=%)
+	$(BIN)/pytest -v -rs -n 3 --dist loadscope tests/e2e $(ATTACKS:%=--ignore=%)
 
 # The long series of attacks: packages, commits, logins and pages, root and postgres; and real security updates.
 ATTACKS := $(patsubst %,tests/e2e/test_walls_%.py,builds commits logins root) tests/e2e/test_updates.py

@@ -294,6 +294,7 @@ def package_wanted(server: Server, timeout: int) -> Iterator[None]:
     finally:
         server.config.write_text(config)
         server.ssh(f"apt-get -qy remove {PACKAGE} >/dev/null 2>&1 || true")
+    server.apply()  # the unit of security updates has that time, too
 
 
 def installed(server: Server) -> bool:
