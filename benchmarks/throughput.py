@@ -14,8 +14,8 @@ ROUNDS = 3
 TASKS = 150
 TITLE = f"{TASKS} no-op tasks in one run, two schedulers"
 OURS, DEFAULTS = "ours", "Airflow's defaults"
-DIFFERENT = ("parallelism", "min_heartbeat_interval")
-"""What ours sets; the defaults are 32 and 5."""
+DIFFERENT = ("executor", "parallelism", "min_heartbeat_interval")
+"""What ours sets; the defaults are LocalExecutor, 32 and 5."""
 DAG = f"""\
 from airflow.sdk import dag, task
 
@@ -138,8 +138,9 @@ def text(rows: list[Row]) -> Iterator[str]:
     )
     yield (
         "CPU time of the part's cgroup from before the run until all workers wait again, less what "
-        "it takes idle in that time, divided by the tasks; the tasks themselves are part of the "
-        f"schedulers. Idle: the share of a core over {IDLE_SECONDS} s with nothing to do."
+        "it takes idle in that time, divided by the tasks. With Airflow's defaults the tasks are "
+        f"part of the schedulers. Idle: the share of a core over {IDLE_SECONDS} s with nothing "
+        "to do."
     )
     yield "### Memory of idle schedulers"
     yield from table(
@@ -147,8 +148,8 @@ def text(rows: list[Row]) -> Iterator[str]:
         *(_memory(name, some) for name, some in ((OURS, ours), (DEFAULTS, theirs))),
     )
     yield (
-        "Proportional set size (PSS) of all processes in the units of both schedulers. The first "
-        "two are read once every worker is there and waits, and no process of a task is left, in "
+        "Proportional set size (PSS) of all processes in the units of both schedulers and of their "
+        "tasks. The first two are read once every worker is there and waits, and no process of a task is left, in "
         "three looks one after another. The last one is read as soon as the database says that "
         "the run is over: the processes of its last tasks may still be there, in brackets how "
         "many processes there were. It tells nothing of idle schedulers; earlier versions of "

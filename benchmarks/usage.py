@@ -7,6 +7,7 @@ from server import Server, wait_for
 PARTS = {  # part -> its units
     "API server": "airflow-api-server@*.service",
     "schedulers": "airflow-scheduler@*.service",
+    "tasks": "airflow-tasks@*.service",
     "DAG processor": "airflow-dag-processor.service",
     "triggerer": "airflow-triggerer.service",
     "PostgreSQL": "postgresql@*.service",
@@ -18,7 +19,7 @@ find /sys/fs/cgroup -type d -name '{units}' | while read -r group; do
 done"""
 # Of a process that ends meanwhile nothing is printed.
 PROCESSES = """\
-for p in $(cat /sys/fs/cgroup/airflow.slice/airflow-scheduler@*.service/cgroup.procs); do
+for p in $(cat /sys/fs/cgroup/airflow.slice/airflow-{scheduler,tasks}@*.service/cgroup.procs); do
   pss=$(awk '/^Pss:/ {print $2}' /proc/$p/smaps_rollup 2>/dev/null)
   words=$(tr '\\0' ' ' < /proc/$p/cmdline 2>/dev/null)
   [ -z "$pss" ] || echo "$pss $words"
@@ -48,7 +49,8 @@ def used(before: dict[str, float], after: dict[str, float]) -> dict[str, float]:
 class Schedulers:
     """The processes of all schedulers: memory in KiB (PSS), and how many do what.
 
-    A scheduler forks its workers, and a worker forks a process for each task.
+    A scheduler forks its workers. The process of a task is forked by the runner beside the
+    scheduler, with Airflow's own executor by the worker.
     """
 
     memory: int
