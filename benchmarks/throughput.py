@@ -152,8 +152,8 @@ def text(rows: list[Row]) -> Iterator[str]:
         "tasks. The first two are read once every worker is there and waits, and no process of a "
         "task is left, in three looks one after another. The last one is read as soon as the "
         "database says that the run is over: the processes of its last tasks may still be there, "
-        "in brackets how many processes there were. It tells nothing of idle schedulers; earlier versions of "
-        "this page took it for that."
+        "in brackets how many processes there were. It tells nothing of idle "
+        "schedulers; earlier versions of this page took it for that."
     )
 
 

@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 
 from mlops_server.errors import EnvError
 from mlops_server.layout import Layout
+from mlops_server.output import printable, say
 from mlops_server.person import Person
 
 PIPE_CLOSED = 141
@@ -132,7 +133,7 @@ def main(argv: list[str], layout: Layout | None = None, user: str | None = USER)
             raise
         problem = EnvError(str(error), fix=_FIXES[error.errno])
     sys.stdout.flush()
-    print(problem, file=sys.stderr)
+    print(printable(str(problem)), file=sys.stderr)
     return problem.code
 
 
@@ -145,15 +146,10 @@ _FIXES = {
 }
 
 
-def _say(text: str) -> None:
-    sys.stdout.write(f"{text}\n")  # at once: rattler's threads speak too
-    sys.stdout.flush()
-
-
 def _build(options: argparse.Namespace, layout: Layout, user: str | None) -> None:
     from mlops_server.workflows.building import build
 
-    build(layout, options.model, options.lock, _say)
+    build(layout, options.model, options.lock, say)
 
 
 def _activate(options: argparse.Namespace, layout: Layout, user: str | None) -> None:
@@ -167,14 +163,14 @@ def _list(options: argparse.Namespace, layout: Layout, user: str | None) -> None
 
     found = overview.environments(layout)
     lines = overview.table(overview.COLUMNS, overview.rows(found))
-    _say(_json(found) if options.json else "\n".join(lines))
+    say(_json(found) if options.json else "\n".join(lines))
 
 
 def _show(options: argparse.Namespace, layout: Layout, user: str | None) -> None:
     from mlops_server import overview
 
     found = overview.show(layout, options.model)
-    _say(_json(found) if options.json else "\n".join(overview.page(found)))
+    say(_json(found) if options.json else "\n".join(overview.page(found)))
 
 
 def _json(found: Any) -> str:
@@ -184,7 +180,7 @@ def _json(found: Any) -> str:
 def _check(options: argparse.Namespace, layout: Layout, user: str | None) -> int:
     from mlops_server.check import check
 
-    return check(layout, options.models, full=options.full, say=_say)
+    return check(layout, options.models, full=options.full, say=say)
 
 
 def _run(options: argparse.Namespace, layout: Layout, user: str | None) -> None:
@@ -197,13 +193,13 @@ def _run(options: argparse.Namespace, layout: Layout, user: str | None) -> None:
 def _clean(options: argparse.Namespace, layout: Layout, user: str | None) -> None:
     from mlops_server.clean import clean
 
-    clean(layout, max(options.keep, 0), _say)
+    clean(layout, max(options.keep, 0), say)
 
 
 def _workflows(options: argparse.Namespace, layout: Layout, user: str | None) -> int:
     from mlops_server.workflows.commands import run
 
-    return run(options, layout, user, _say)
+    return run(options, layout, user, say)
 
 
 def _door(options: argparse.Namespace, layout: Layout, user: str | None) -> int:

@@ -20,6 +20,7 @@ from typing import Any
 from mlops_server import jsontext
 from mlops_server.errors import BadLock, EnvError
 from mlops_server.layout import Layout
+from mlops_server.output import shown
 
 SYSTEMD = Path("/run/systemd/system")
 WALLS = (
@@ -298,11 +299,6 @@ def described(about: Any) -> EnvError:
     text = {key: str(about.get(key, "")) for key in ("message", "fix", "detail")}
     detail = "\n".join(shown(line) for line in text["detail"].splitlines()[-20:])
     return kind(shown(text["message"])[:2000], fix=shown(text["fix"])[:500], detail=detail)
-
-
-def shown(text: str) -> str:
-    """A text from outside, safe on a terminal and in a log."""
-    return "".join(c if c.isprintable() else "?" for c in text)
 
 
 def _unit(name: str, yard: Yard | None, network: bool, seconds: int, user: str = "") -> list[str]:

@@ -179,7 +179,8 @@ def test_a_healthy_server_passes_and_a_report_is_written(tasks: Server, tmp_path
     roles = {"plan", "airflow", "backup", "base", "models", "postgres", "proxy", "workflows"}
     assert {check["role"] for check in checks} == roles
     skipped = {check["role"] for check in checks if check["outcome"] != "ok"}
-    assert skipped == {"backup", "models", "workflows"}, "none made yet, no models"
+    # None made yet, no models; and a box has no controllers of cgroups.
+    assert skipped == {"backup", "base", "models", "workflows"}
     suite = ElementTree.parse(report).getroot().find("testsuite")
     assert suite is not None
     assert (suite.get("failures"), suite.get("errors")) == ("0", "0")

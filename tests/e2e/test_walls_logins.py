@@ -58,7 +58,13 @@ class Browser:
         return found
 
     def log_in(self, user: str, password: str) -> "Browser":
-        """By the form, as people do."""
+        """By the form, as people do; FAB takes five of these from an address in 40 seconds."""
+        wait_for(lambda: self._form(user, password).status != 429, "the login page", 90, 5)
+        self.ask("/auth/")
+        assert "_token" in self.cookies
+        return self
+
+    def _form(self, user: str, password: str) -> Answer:
         page = self.ask("/auth/login/").body
         csrf = re.search(r'name="csrf_token"[^>]*value="([^"]+)"', page)
         form = {"csrf_token": csrf[1], "username": user, "password": password}
@@ -67,10 +73,8 @@ class Browser:
             Content_Type="application/x-www-form-urlencoded",
             Referer=f"https://{self.server.box.address}/auth/login/",
         )  # fmt: skip
-        assert done.status == 302, done.body[:500]
-        self.ask("/auth/")
-        assert "_token" in self.cookies
-        return self
+        assert done.status in (302, 429), done.body[:500]
+        return done
 
 
 def token(server: Server, user: str, password: str) -> Answer:
@@ -159,10 +163,10 @@ def test_guesses_side_by_side_and_past_nginx_get_no_further(provisioned, person)
     name, password = person
     past = f"/run/{provisioned.api_server.removesuffix('.service').replace('@', '-')}/http"
     with Probe(provisioned) as probe:
-        codes = guess(provisioned, [name] * 60, 20, past)
+        codes = guess(provisioned, [name] * 300, 20, past)
     print(f"\n{sorted(codes)}")
     assert FREE <= codes.count("401") <= FREE + AT_ONCE
-    assert codes.count("429") == 60 - codes.count("401")
+    assert codes.count("429") == 300 - codes.count("401")
     probe.assert_unnoticed()
     assert token(provisioned, name, password).status == 201
 

@@ -12,6 +12,7 @@ from typing import Any
 from mlops_server import jsontext
 from mlops_server.errors import EnvError
 from mlops_server.layout import Layout
+from mlops_server.output import printable
 
 HELP = {
     "create": "make one, prove it, and remove those that are too many",
@@ -52,7 +53,7 @@ def add(top: Any) -> None:
 
 def _say(text: str) -> None:
     with contextlib.suppress(OSError):  # a connection that broke stops nothing
-        print(text, file=sys.stderr, flush=True)
+        print(printable(text), file=sys.stderr, flush=True)
 
 
 def _create(options: argparse.Namespace, layout: Layout, user: str | None) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlops_server.errors import EnvError
 from mlops_server.layout import Layout
+from mlops_server.output import say
 
 if TYPE_CHECKING:
     from mlops_server.services.systemd import Supervisor
@@ -45,10 +46,6 @@ def add(top: Any) -> None:
     )
 
 
-def _say(text: str) -> None:
-    print(text, flush=True)
-
-
 def _deploy(options: argparse.Namespace, layout: Layout, user: str | None) -> None:
     from mlops_server.services import manage
     from mlops_server.services.systemd import Systemd
@@ -56,21 +53,21 @@ def _deploy(options: argparse.Namespace, layout: Layout, user: str | None) -> No
     if not 1 <= options.threads <= 256:
         raise EnvError("--threads must be 1 to 256", fix="`mlops service deploy --help`")
     wanted = (options.model, options.release, options.folder, options.threads)
-    manage.deploy(layout, Systemd(), options.service, wanted, _say)
+    manage.deploy(layout, Systemd(), options.service, wanted, say)
 
 
 def _restart(options: argparse.Namespace, layout: Layout, user: str | None) -> None:
     from mlops_server.services import manage
     from mlops_server.services.systemd import Systemd
 
-    manage.restart(layout, Systemd(), options.service, _say, fresh_token=options.new_token)
+    manage.restart(layout, Systemd(), options.service, say, fresh_token=options.new_token)
 
 
 def _remove(options: argparse.Namespace, layout: Layout, user: str | None) -> None:
     from mlops_server.services import manage
     from mlops_server.services.systemd import Systemd
 
-    manage.remove(layout, Systemd(), options.service, _say)
+    manage.remove(layout, Systemd(), options.service, say)
 
 
 def _list(options: argparse.Namespace, layout: Layout, user: str | None) -> None:
@@ -79,7 +76,7 @@ def _list(options: argparse.Namespace, layout: Layout, user: str | None) -> None
 
     found = listed(layout, Systemd())
     if options.json:
-        _say(json.dumps(found, indent=1))
+        say(json.dumps(found, indent=1))
         return
     rows: list[tuple[str, ...]] = [
         (
@@ -93,9 +90,9 @@ def _list(options: argparse.Namespace, layout: Layout, user: str | None) -> None
         )
         for one in found
     ]
-    _say("\n".join(overview.table(COLUMNS, rows)))
+    say("\n".join(overview.table(COLUMNS, rows)))
     for name in sorted({one["service"] for one in found if not one["in_force"]}):
-        _say(f"{name}: what is left over goes with the next deploy, or with `remove {name}`")
+        say(f"{name}: what is left over goes with the next deploy, or with `remove {name}`")
 
 
 def listed(layout: Layout, supervisor: "Supervisor") -> list[dict[str, Any]]:
@@ -129,7 +126,7 @@ def _show(options: argparse.Namespace, layout: Layout, user: str | None) -> None
     changed = folder.changed(layout, Path(record.folder), record.digest)
     found = manage.ask(records, record.instance) | {"folder_changed": changed}
     lines = [f"{key}: {value}" for key, value in found.items()]
-    _say(json.dumps(found, indent=1) if options.json else "\n".join(lines))
+    say(json.dumps(found, indent=1) if options.json else "\n".join(lines))
 
 
 def _token(options: argparse.Namespace, layout: Layout, user: str | None) -> None:
@@ -138,4 +135,4 @@ def _token(options: argparse.Namespace, layout: Layout, user: str | None) -> Non
 
     records = Records(layout)
     manage.in_force(records, options.service)
-    _say(records.token(options.service))
+    say(records.token(options.service))

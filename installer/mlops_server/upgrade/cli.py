@@ -8,6 +8,7 @@ from typing import Any
 
 from mlops_server import jsontext
 from mlops_server.layout import Layout
+from mlops_server.output import say
 from mlops_server.upgrade import drain, generations, guard, rollback, steps
 from mlops_server.upgrade.state import Log, Store
 
@@ -46,41 +47,37 @@ def add(top: Any) -> None:
         commands.choices[word].add_argument("--kill", action="store_true", help="stop tasks too")
 
 
-def _say(text: str) -> None:
-    print(text, flush=True)
-
-
 def _status(options: argparse.Namespace, layout: Layout, user: str | None) -> None:
     store = Store(layout)
     state = store.load()
     last = jsontext.loads(store.last.read_text()) if store.last.exists() else None
     if options.json:
-        _say(json.dumps({"open": state and asdict(state), "last": last}, indent=1))
+        say(json.dumps({"open": state and asdict(state), "last": last}, indent=1))
         return
     if state:
-        _say(f"an {state.kind} from {state.old} to {state.new} is open: {state.phase}")
+        say(f"an {state.kind} from {state.old} to {state.new} is open: {state.phase}")
     if last:
-        _say(f"the last {last['kind']} ({last['from']} to {last['to']}) ended {last['at']}:"
+        say(f"the last {last['kind']} ({last['from']} to {last['to']}) ended {last['at']}:"
              f" {last['message']}")  # fmt: skip
     if not (state or last):
-        _say("there was no upgrade that changed the database")
+        say("there was no upgrade that changed the database")
 
 
 def _watch(options: argparse.Namespace, layout: Layout, user: str | None) -> int:
-    return 0 if guard.watch(layout, _say, LONGEST) else 1
+    return 0 if guard.watch(layout, say, LONGEST) else 1
 
 
 def _back(options: argparse.Namespace, layout: Layout, user: str | None) -> None:
-    guard.guard(layout, Log(layout, "guard", _say))
+    guard.guard(layout, Log(layout, "guard", say))
 
 
 def _drain(options: argparse.Namespace, layout: Layout, user: str | None) -> int:
     wish = drain.Wish(options.to, options.timeout, options.kind)
-    return drain.drain(layout, wish, Log(layout, "drain", _say))
+    return drain.drain(layout, wish, Log(layout, "drain", say))
 
 
 def _begin(options: argparse.Namespace, layout: Layout, user: str | None) -> None:
-    steps.begin(layout, Log(layout, "begin", _say), kill=options.kill)
+    steps.begin(layout, Log(layout, "begin", say), kill=options.kill)
 
 
 def _fail(options: argparse.Namespace, layout: Layout, user: str | None) -> None:
@@ -88,7 +85,7 @@ def _fail(options: argparse.Namespace, layout: Layout, user: str | None) -> None
 
 
 def _commit(options: argparse.Namespace, layout: Layout, user: str | None) -> None:
-    steps.commit(layout, Log(layout, "commit", _say))
+    steps.commit(layout, Log(layout, "commit", say))
 
 
 def _note(options: argparse.Namespace, layout: Layout, user: str | None) -> None:
@@ -96,20 +93,20 @@ def _note(options: argparse.Namespace, layout: Layout, user: str | None) -> None
 
 
 def _clean(options: argparse.Namespace, layout: Layout, user: str | None) -> None:
-    generations.clean(layout, Log(layout, "clean", _say))
+    generations.clean(layout, Log(layout, "clean", say))
 
 
 def _previous(options: argparse.Namespace, layout: Layout, user: str | None) -> None:
-    _say(json.dumps(rollback.previous(layout)))
+    say(json.dumps(rollback.previous(layout)))
 
 
 def _rollback(options: argparse.Namespace, layout: Layout, user: str | None) -> None:
-    rollback.begin(layout, Log(layout, "rollback", _say), kill=options.kill)
+    rollback.begin(layout, Log(layout, "rollback", say), kill=options.kill)
 
 
 def _guard(options: argparse.Namespace, layout: Layout, user: str | None) -> None:
-    guard.guard(layout, Log(layout, "guard", _say))
+    guard.guard(layout, Log(layout, "guard", say))
 
 
 def _recover(options: argparse.Namespace, layout: Layout, user: str | None) -> None:
-    guard.recover(layout, Log(layout, "guard", _say))
+    guard.recover(layout, Log(layout, "guard", say))

@@ -13,6 +13,7 @@ from typing import Any
 
 from mlops_server.errors import EnvError
 from mlops_server.layout import METADATA, Layout
+from mlops_server.output import printable
 from mlops_server.store import Model
 from mlops_server.workflows import activation, fetching, keys
 from mlops_server.workflows import config as configs
@@ -214,7 +215,7 @@ class Commands:
 
     def _progress(self, text: str) -> None:
         if self.as_json:
-            print(text, file=sys.stderr, flush=True)
+            print(printable(text), file=sys.stderr, flush=True)
         else:
             self.say(text)
 

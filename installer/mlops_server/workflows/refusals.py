@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from mlops_server import output
 from mlops_server.errors import EnvError
 from mlops_server.layout import METADATA
 
@@ -50,7 +51,7 @@ class Entry:
 
 def shown(text: str) -> str:
     """A text from outside, safe in a line of a log."""
-    return "".join(c if c.isprintable() else "?" for c in text)[:300]
+    return output.shown(text)[:300]
 
 
 def path(raw: bytes) -> str:
