@@ -16,6 +16,7 @@ from mlops_server.disk import point
 from mlops_server.layout import DIGITS, METADATA, lock_hash
 from mlops_server.store import held
 from mlops_server.workflows import activation, gate, state
+from mlops_server.workflows.commands import Commands
 from upstream import Server, Upstream, model
 
 GOOD = {"dags/a.py": "a = 1\n"}
@@ -131,6 +132,22 @@ def test_a_new_commit_overtakes_one_that_is_being_checked(server, repo, monkeypa
     monkeypatch.setattr(gate, "check", overtaken)
     assert "is not the candidate any more" in server("check", code=75)
     assert server.state()["checked"] is None
+
+
+def test_a_commit_that_another_command_brings_into_force_meanwhile(server, repo, monkeypatch):
+    commit = repo.push(GOOD)
+    monkeypatch.setattr(gate, "check", lambda layout, release, commit, say: [])
+    judge = Commands._judge
+
+    def overtaken(commands, commit, reasons):
+        monkeypatch.setattr(Commands, "_judge", judge)
+        judge(commands, commit, reasons)
+        server("activate")
+        judge(commands, commit, reasons)
+
+    monkeypatch.setattr(Commands, "_judge", overtaken)
+    server("sync")
+    assert server.live() == commit
 
 
 def test_rollback_holds_until_released(server, repo):

@@ -84,6 +84,8 @@ class Commands:
 
     def _judge(self, commit: str, reasons: list[str]) -> None:
         with changing(self.layout, self.say) as state:
+            if state.active == commit and not reasons:
+                return  # the DAG that pulls was faster, or somebody by hand
             if state.candidate != commit:
                 raise TryAgain(
                     f"{commit[:12]} is not the candidate any more",
