@@ -48,7 +48,15 @@ def cold_row(installer, script):
 
 def task_row(settings, span, memory):
     processes = {"memory": memory, "processes": 20, "workers": 16, "idle": 16}
-    parts = ("API server", "schedulers", "DAG processor", "triggerer", "PostgreSQL", "nginx")
+    parts = (
+        "API server",
+        "schedulers",
+        "tasks",
+        "DAG processor",
+        "triggerer",
+        "PostgreSQL",
+        "nginx",
+    )
     share = dict.fromkeys(parts, 0.01)
     return {
         "settings": settings, "span": span, "wait": 0.2, "cpu": share, "idle": share,
