@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from mlops_install import connections, locks, variables
+from mlops_install import connections, locks, masked, variables
 from mlops_install.airflowversion import AirflowVersion, airflow_version
 from mlops_install.context import Context
 from mlops_install.digest import short
@@ -36,7 +36,8 @@ NOT_READ = {  # settings in airflow.cfg that a service does not read; it reads a
 PTH = (
     f"import os, sys; sys.path.append(os.path.realpath('{CODE}/current'));"
     " sys.path.extend(filter(None, [os.environ.get('MLOPS_MODULES')]));"
-    " from mlops_airflow.proxies import spare; spare(os.environ)\n"
+    " from mlops_airflow.proxies import spare; spare(os.environ);"
+    " from mlops_airflow.secretnames import tell; tell(os.environ)\n"
 )
 
 
@@ -95,6 +96,7 @@ def configuration(context: Context) -> Iterator[AnyResource]:
     for path, read in ((connections.PATH, given.connections), (variables.PATH, given.variables)):
         text = read.get_secret_value() if read else "{}\n"
         yield File(path, text, 0o640, group="airflow", secret=True)
+    yield File(masked.PATH, masked.names(context.config))
     yield File("/etc/mlops/airflow.cfg", _cfg(context))  # no secret is in it, and tasks read it
     yield from _helpers()
     yield from _units(context)
@@ -216,6 +218,8 @@ def _inputs(context: Context, unit: str) -> str:
     parts = [_unit(context, unit, ""), _cfg(context, unit), venv_path(context), models.code_path()]
     if unit == API_SERVER:
         parts.append(render("airflow/api_server.py"))
+    if unit in (DAG_PROCESSOR, TRIGGERER):  # a task learns them when it starts
+        parts.append(masked.names(context.config))
     if unit == SCHEDULER:  # who runs its tasks is started anew with it
         parts += [_unit(context, TASKS, ""), _unit(context, TASKS_SOCKET, "")]
     return short(*parts, render("airflow/mlops_instance.py"), render("airflow/credential.sh"))

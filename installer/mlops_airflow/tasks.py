@@ -17,7 +17,7 @@ from contextlib import nullcontext, suppress
 from types import SimpleNamespace
 from typing import Any
 
-from mlops_airflow import runner
+from mlops_airflow import runner, secretnames
 
 LISTENING = 3
 """The first descriptor that systemd hands over (sd_listen_fds)."""
@@ -50,6 +50,7 @@ class Workload(socketserver.StreamRequestHandler):
         """Read it, run it to its end, and say how that was."""
         self.server.socket.close()
         gc.enable()
+        _mask()
         line = self.rfile.readline()
         # The task's process is forked from this one; it has nothing to say to the scheduler.
         os.register_at_fork(after_in_child=self.connection.close)
@@ -103,6 +104,16 @@ def serve() -> None:
     server.socket.close()
     server.socket = socket.socket(fileno=LISTENING)
     server.serve_forever()
+
+
+def _mask() -> None:
+    """A secret that came into the config since the runner started is masked, too."""
+    from airflow import settings
+
+    secretnames.tell(os.environ)
+    configure = getattr(settings, "_configure_secrets_masker", None)
+    if configure:
+        configure()
 
 
 def _quiet() -> None:

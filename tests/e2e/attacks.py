@@ -78,10 +78,17 @@ def walls_kinds() -> None:
     added(large(), squares)
 
 
+@dag(schedule=None, is_paused_upon_creation=False)
+def walls_shown() -> None:
+    words = "echo shown {{ var.value.get('anna', 'none') }}"
+    BashOperator(task_id="shown", bash_command=words, retries=0)
+
+
 walls_attack()
 walls_kinds()
+walls_shown()
 '''
-DAG_IDS = ("walls_attack", "walls_kinds")
+DAG_IDS = ("walls_attack", "walls_kinds", "walls_shown")
 
 # Each is worth trying: it went through, or could have, when tasks ran as Airflow's own user.
 FILES = """

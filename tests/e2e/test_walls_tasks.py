@@ -1,5 +1,7 @@
 """A task has none of Airflow's keys, and cannot reach what has: each test is an attack."""
 
+import base64
+import json
 import secrets
 
 import attacks
@@ -38,6 +40,70 @@ def test_no_output_of_a_task_is_in_the_journal(attacked: Server) -> None:
     )
     assert attacked.ssh(f"grep -rl {mark} /var/log/mlops/airflow"), "it is in the log"
     assert attacked.ssh(f"journalctl -q -g {mark} || true") == ""
+
+
+MASKED = """
+[connections.sales]
+type = "http"
+host = "127.0.0.1"
+password = { file = "PASSWORD" }
+secret_extra = { berta = { file = "EXTRA" } }
+
+[variables]
+anna = { file = "VARIABLE" }
+"""
+# The last line would fail when masking changed what tasks get.
+TELLS = """
+import base64, traceback
+from airflow.sdk import Connection, Variable
+sales = Connection.get("sales")
+values = [Variable.get("anna"), sales.password, sales.extra_dejson["berta"]]
+print("told", *values, {"anna": values[0]})
+try:
+    raise ValueError(f"an error about {values[0]}")
+except ValueError:
+    traceback.print_exc()
+found = [base64.b64encode(value.encode()).decode() for value in values]
+"""
+
+
+def test_what_the_config_calls_a_secret_is_masked_whatever_its_name(attacked: Server) -> None:
+    """In the log of a task, in rendered fields, in the API, and in the journal."""
+    secret = {name: secrets.token_hex(8) for name in ("VARIABLE", "PASSWORD", "EXTRA")}
+    config = attacked.config.read_text()
+    more = MASKED
+    for name, value in secret.items():
+        (attacked.folder / name).write_text(value)
+        more = more.replace(name, str(attacked.folder / name))
+    try:
+        attacked.config.write_text(config + more)
+        attacked.apply()
+        found = attacks.run(attacked, TELLS)
+        assert [base64.b64decode(one).decode() for one in found] == list(secret.values())
+        said = told(attacked, "walls_attack", "attack")
+        assert "told *** *** ***" in said
+        assert "an error about ***" in said
+        body = {"logical_date": None}
+        run = attacked.api("POST", "/api/v2/dags/walls_shown/dagRuns", body)["dag_run_id"]
+        state = f"select state from dag_run where dag_id = 'walls_shown' and run_id = '{run}'"
+        wait_for(lambda: attacked.sql(state) == "success", "the task that shows", 90)
+        said += told(attacked, "walls_shown", "shown")
+        assert said.count("echo shown ***") >= 1, "rendered"
+        places = "/var/log/mlops/airflow /var/log/mlops/dag_processor"
+        for value in secret.values():
+            assert value not in said
+            assert attacked.ssh(f"grep -rl {value} {places} || true") == ""
+            assert attacked.ssh(f"journalctl -q -g {value} || true") == ""
+    finally:
+        attacked.config.write_text(config)
+        attacked.apply()
+
+
+def told(server: Server, dag: str, task: str) -> str:
+    """What the API says of the last run of a task, and its log."""
+    last = f"select run_id from dag_run where dag_id = '{dag}' order by id desc limit 1"
+    place = f"/api/v2/dags/{dag}/dagRuns/{server.sql(last)}/taskInstances/{task}"
+    return json.dumps([server.api("GET", place), server.api("GET", f"{place}/logs/1")])
 
 
 def test_every_kind_of_task_works(attacked: Server) -> None:
