@@ -108,6 +108,8 @@ def _start(context: Context) -> Iterator[AnyResource]:
 
 def _prepared(context: Context) -> Iterator[AnyResource]:
     yield from base.system(context)
+    yield from proxy.walls(context)
+    yield from postgres.walls(context)
     if _tools_first(context):
         yield from models.tools(context)
     yield from upgrade.guard(context)

@@ -8,13 +8,21 @@ from mlops_install.render import render
 from mlops_install.resource import AnyResource
 from mlops_install.resources.file import File
 from mlops_install.resources.postgres import Cluster, Database, Role, Settings, TaskDatabase
-from mlops_install.resources.systemd import Services
+from mlops_install.resources.systemd import Services, UnitFile
 from mlops_install.roles.base import TASK_USER
 
 
 def packages(context: Context) -> tuple[str, ...]:
     """Debian packages of this role."""
     return (f"postgresql-{context.facts.postgres_version}", "postgresql-common")
+
+
+def walls(context: Context) -> Iterator[AnyResource]:
+    """Of PostgreSQL itself; before its package, which starts it. A cluster of others stays so."""
+    if context.facts.cluster not in context.facts.theirs:
+        folder = f"postgresql@{context.facts.postgres_version}-main.service.d"
+        path = f"/etc/systemd/system/{folder}/mlops-hardening.conf"
+        yield UnitFile(path, render("postgres/hardening.conf"))
 
 
 def server(context: Context) -> Iterator[AnyResource]:

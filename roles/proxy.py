@@ -14,11 +14,17 @@ from mlops_install.resources.systemd import NOTE, Services, UnitFile
 
 CERTIFICATE, KEY = "/etc/mlops/tls/certificate.pem", "/etc/mlops/tls/key.pem"
 SITE = "/etc/nginx/sites-available/mlops.conf"
+HARDENING = "/etc/systemd/system/nginx.service.d/mlops-hardening.conf"
 
 
 def packages(_: Context) -> tuple[str, ...]:
     """Debian packages of this role."""
     return ("nginx",)
+
+
+def walls(_: Context) -> Iterator[AnyResource]:
+    """Of nginx itself; before its package, which starts it."""
+    yield UnitFile(HARDENING, render("proxy/nginx-hardening.conf"))
 
 
 def certificate(context: Context) -> Iterator[AnyResource]:
