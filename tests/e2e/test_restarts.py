@@ -19,6 +19,12 @@ pytestmark = [
     pytest.mark.parametrize("system", ["debian-13"]),
 ]
 SLOTS = {"airflow-api-server@a.service", "airflow-api-server@b.service"}
+BROKEN = """\
+mkdir -p {folder}
+echo '[Service]
+ExecStartPre=/bin/sh -c "echo its disk is broken; exit 1"' > {folder}/test.conf
+systemctl daemon-reload
+"""
 PATIENCE = "/run/systemd/system/airflow-api-server@.service.d"
 # It does not end when it is told to, and is killed after a second instead of a minute.
 HUNG = f"""\
@@ -64,18 +70,19 @@ def touched(server: Server, before: dict[str, str]) -> set[str]:
 def test_another_number_of_api_workers_moves_the_api_server_to_the_other_slot(
     tasks: Server,
 ) -> None:
-    """At first its place is taken: the old one serves on, and the next run carries on."""
+    """At first it does not start: the old one serves on, and the next run carries on."""
     nap, before, first = tasks.nap(45).started(), running(tasks), tasks.api_server
-    taken = f"/run/airflow-api-server-{'b' if '@a' in first else 'a'}"
+    (spare,) = SLOTS - {first}
+    folder = f"/run/systemd/system/{spare}.d"
     with Probe(tasks) as probe, changed(tasks, "[airflow]", "[airflow]\napi_workers = 1"):
-        tasks.ssh(f"touch {taken}")
+        tasks.ssh(BROKEN.format(folder=folder))
         try:
             done = tasks.cli("apply", "--yes", "--no-verify")
         finally:
-            tasks.ssh(f"rm {taken}")
+            tasks.ssh(f"rm -r {folder}; systemctl daemon-reload")
         assert done.returncode == 1, done.end
         assert "API server failed" in done.stderr
-        assert "RUNTIME_DIRECTORY" in done.stderr, done.stderr
+        assert "its disk is broken" in done.stderr, done.stderr
         assert touched(tasks, before) == set(), "the old one serves on, alone"
         tasks.apply()
         assert touched(tasks, before) == SLOTS
