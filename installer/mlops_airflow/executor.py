@@ -86,9 +86,19 @@ class LocalExecutor(local_executor.LocalExecutor):
         if not data:
             self._running.unregister(connection)
             connection.close()
-            self._ended(running.workload, "its process ended before it could say how", running.said)
+            if not self._is_at_work(workload.key(running.workload)):
+                why = "its process ended before it could say how"
+                self._ended(running.workload, why, running.said)
         elif state := workload.began(running.workload, _last(running.said)):
             self.change_state(workload.key(running.workload), state, remove_running=False)
+
+    def _is_at_work(self, key: Any) -> bool:
+        """Whether a task that was deferred is back already, before its first process has ended.
+
+        That end, told now, would be taken for the end of the second one.
+        """
+        others = self._running.get_map().values()
+        return any(workload.key(other.data.workload) == key for other in others)
 
     def _ended(self, one: Any, why: str, said: bytes = b"") -> None:
         state, reason = workload.ended(one, _last(said), why)

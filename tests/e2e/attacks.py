@@ -14,6 +14,8 @@ import datetime
 import json
 import multiprocessing
 import os
+import subprocess
+import time
 from pathlib import Path
 
 from airflow.providers.standard.operators.bash import BashOperator
@@ -78,6 +80,23 @@ def walls_kinds() -> None:
     added(large(), squares)
 
 
+class Lingers(DateTimeSensorAsync):
+    """Its first process has not ended when it is back at work: it left another one behind."""
+
+    def execute(self, context):
+        subprocess.Popen(["sleep", "8"])
+        super().execute(context)
+
+    def execute_complete(self, context, event=None):
+        time.sleep(10)
+
+
+@dag(schedule=None, is_paused_upon_creation=False)
+def walls_lingers() -> None:
+    for number in range(4):
+        Lingers(task_id=f"lingers_{number}", target_time="2026-01-01T00:00:00+00:00", retries=0)
+
+
 @dag(schedule=None, is_paused_upon_creation=False)
 def walls_shown() -> None:
     words = "echo shown {{ var.value.get('anna', 'none') }}"
@@ -86,9 +105,10 @@ def walls_shown() -> None:
 
 walls_attack()
 walls_kinds()
+walls_lingers()
 walls_shown()
 '''
-DAG_IDS = ("walls_attack", "walls_kinds", "walls_shown")
+DAG_IDS = ("walls_attack", "walls_kinds", "walls_lingers", "walls_shown")
 
 # Each is worth trying: it went through, or could have, when tasks ran as Airflow's own user.
 FILES = """

@@ -126,6 +126,17 @@ def test_every_kind_of_task_works(attacked: Server) -> None:
     assert shown["key"] == "return_value", "the API server reads it too"
 
 
+def test_a_deferred_task_that_is_back_before_its_first_process_ended(attacked: Server) -> None:
+    """Airflow's own executor tells that end, which is taken for one of the second process."""
+    body = {"logical_date": None}
+    run = attacked.api("POST", "/api/v2/dags/walls_lingers/dagRuns", body)["dag_run_id"]
+    state = f"select state from dag_run where dag_id = 'walls_lingers' and run_id = '{run}'"
+    wait_for(lambda: attacked.sql(state) in ("success", "failed"), "the run", 120)
+    assert attacked.sql(state) == "success", attacked.sql(
+        "select extra from log where event = 'state mismatch'"
+    )
+
+
 def test_a_task_that_is_killed_takes_no_other_along(attacked: Server) -> None:
     nap = attacked.nap(20).started()
     code = "import os, signal; found = os.kill(os.getppid(), signal.SIGKILL)"
