@@ -9,7 +9,7 @@ from mlops_install.digest import short
 from mlops_install.render import render
 from mlops_install.resource import AnyResource
 from mlops_install.resources.airflow import Answers, Contents, User
-from mlops_install.resources.apiserver import READY, SLOTS, ApiServer, Former, warm
+from mlops_install.resources.apiserver import READY, ApiServer, Former, warm
 from mlops_install.resources.file import Directory, File, Link
 from mlops_install.resources.shared import Shared
 from mlops_install.resources.systemd import Services, UnitFile
@@ -208,7 +208,6 @@ def _unit(context: Context, unit: str, inputs: str) -> str:
         venv=venv_path(context),
         schedulers=context.config.airflow.schedulers,
         drain_timeout_seconds=context.config.airflow.drain_timeout,
-        slots=SLOTS,
         launcher=LAUNCHER,
     )
 
