@@ -78,6 +78,14 @@ e2e_environment()
 '''
 
 
+# Tests may run at the hour of a server's security updates, which hold apt's lock and restart much.
+NO_NIGHT = """\
+mkdir -p /etc/systemd/system/mlops-updates.timer.d
+printf '[Timer]\\nOnCalendar=\\nOnCalendar=2099-01-01\\n' \\
+  > /etc/systemd/system/mlops-updates.timer.d/tests.conf
+"""
+
+
 @dataclass(frozen=True)
 class Done:
     """A run of the installer."""
@@ -423,7 +431,9 @@ def name() -> str:
 def make(system: str, folder: Path) -> Server:
     """A bare box that dies with this process."""
     new = name()
-    return Server(box.up(new, system, ephemeral=True), folder / new)
+    server = Server(box.up(new, system, ephemeral=True), folder / new)
+    server.ssh(NO_NIGHT)
+    return server
 
 
 def provision(system: str, folder: Path) -> Server:
