@@ -1,7 +1,6 @@
 """Where environments may come from, as the config says: how addresses of packages may begin."""
 
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from mlops_server.models import sources
 
@@ -10,8 +9,7 @@ if TYPE_CHECKING:
 
 
 def allowed(config: "Config") -> tuple[str, ...]:
-    """The channels, their mirrors, and for pip sections PyPI and the index."""
-    models, index = config.models, config.base.python_index
+    """The channels and their mirrors."""
+    models = config.models
     named = (*models.channels, *models.channel_mirrors, *models.channel_mirrors.values())
-    hosts = [f"{urlsplit(index).scheme}://{urlsplit(index).netloc}/"] if index else []
-    return tuple(dict.fromkeys([*map(sources.address, named), *sources.PYPI, *hosts]))
+    return tuple(dict.fromkeys(map(sources.address, named)))

@@ -66,8 +66,8 @@ class Models(Section):
         ["conda-forge"],
         min_length=1,
         description="Conda channels that environments may come from, by name or address; those of"
-        " channel_mirrors count as well, and for pip sections PyPI and [base] python_index. A lock"
-        " with a package from elsewhere is refused.",
+        " channel_mirrors count as well. A lock with a package from elsewhere is refused. Wheels of"
+        " pip sections come from [base] python_index.",
         examples=[["conda-forge", "https://conda.example.org/team"]],
     )
     channel_mirrors: dict[Channel, Url] = Field(

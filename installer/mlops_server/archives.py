@@ -1,12 +1,14 @@
 """The caches that models share: unpacked conda packages, and wheels, both by their SHA-256."""
 
 import os
+import subprocess
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from mlops_server import confined, takeover
 from mlops_server.condapart import Say, archive_name
+from mlops_server.errors import EnvError
 from mlops_server.layout import Layout
 from mlops_server.lockfile import Locked
 
@@ -55,11 +57,27 @@ def _request(layout: Layout, conda: list[Locked], wheels: list[Locked]) -> dict[
     return {
         "conda": [asdict(one) for one in conda],
         "wheels": [asdict(one) for one in wheels],
-        "index": os.environ.get("UV_DEFAULT_INDEX", ""),
+        "index": _index(layout) if wheels else "",
         "config": layout.conda_config.read_text() if layout.conda_config.exists() else "",
         "logins": logins.read_text() if logins.exists() else "",
         "variables": confined.network(),
     }
+
+
+def _index(layout: Layout) -> str:
+    """The server's index of wheels, or the one that uv itself asks by default."""
+    if index := os.environ.get("UV_DEFAULT_INDEX"):
+        return index
+    words = ("--emit-index-url", "--no-header", "--no-config", "--no-cache", "--offline", "--quiet")
+    try:
+        done = subprocess.run(
+            [layout.uv, "pip", "compile", "-", *words],
+            input="", capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        return done.stdout.split("--index-url ")[1].split()[0]
+    except (OSError, subprocess.CalledProcessError, IndexError) as error:
+        fix = "set [base] python_index, then `mlops-install apply`"
+        raise EnvError(f"{layout.uv} does not name its index: {error}", fix=fix) from error
 
 
 def _unpack(layout: Layout, model: str, conda: list[Locked], archives: Path, say: Say) -> None:

@@ -88,7 +88,7 @@ def _fill(
     """
     layout, prefix = model.layout, yard.seen
     conda, wheels = read(source / "conda-lock.yml")
-    hosts.judge(layout, conda, wheels)
+    hosts.judge(layout, conda)
     _python(conda)
     layout.package_cache.mkdir(parents=True, exist_ok=True)
     with held(layout.package_cache / CACHE_LOCK, shared=True):

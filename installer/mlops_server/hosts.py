@@ -1,6 +1,5 @@
 """Whether what a lock names may be fetched by this server."""
 
-import os
 from collections.abc import Iterable
 
 from mlops_server.errors import BadLock
@@ -10,9 +9,8 @@ from mlops_server.models import sources
 from mlops_server.workflows import config
 
 
-def judge(layout: Layout, conda: Iterable[Locked], wheels: Iterable[Locked]) -> None:
-    """Raise `BadLock` for a package from elsewhere. An index of ours is asked by name."""
+def judge(layout: Layout, conda: Iterable[Locked]) -> None:
+    """Raise `BadLock` for a package from elsewhere. Wheels are asked for by name, at the index."""
     allowed = config.read(layout.workflows_config, layout.protocols).channels
-    asked = [*conda, *(() if os.environ.get("UV_DEFAULT_INDEX") else wheels)]
-    if why := sources.refused((one.url for one in asked), allowed):
+    if why := sources.refused((one.url for one in conda), allowed):
         raise BadLock(why, fix=sources.FIX)

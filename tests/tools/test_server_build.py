@@ -16,6 +16,7 @@ from pathlib import Path
 
 import channel
 import pytest
+from mlops_server import archives
 from mlops_server.layout import Layout, lock_hash
 from mlops_server.listing import COMMAND
 from mlops_server.store import Model
@@ -39,6 +40,10 @@ def wheels(tmp_path_factory):
     folder = tmp_path_factory.mktemp("wheels")
     wheel(folder, "tiny", "VALUE = 1\n")
     wheel(folder, "broken", "import nothing_of_this_name\n")
+    for file in folder.glob("conda-forge/*.whl"):
+        page = folder / "simple" / file.name.partition("-")[0]
+        page.mkdir(parents=True)
+        (page / file.name).symlink_to(file)  # the server's page about a folder is a simple index
     with channel.serve(channel.Channel(folder)) as server:
         server.folder = folder
         yield server
@@ -96,12 +101,12 @@ class Server:
         self.layout.uv.symlink_to(shutil.which("uv", path=Path(sys.executable).parent))
         self.layout.conda_config.parent.mkdir(parents=True)
         self.layout.conda_config.write_text(channel.rattler_config(conda_forge.at("127.0.0.1")))
-        self.layout.workflows_config.write_text(
-            f'channels = ["{channel.CONDA_FORGE}/", "{wheels.url}/"]\n'
-        )
+        self.layout.workflows_config.write_text(f'channels = ["{channel.CONDA_FORGE}/"]\n')
 
     def words(self, *words):
-        return [sys.executable, "-P", "-B", "-c", MLOPS, self.root, USER or "", *words]
+        index = f"UV_DEFAULT_INDEX={self.wheels.url.replace('conda-forge', 'simple')}"
+        python = ("env", index, sys.executable, "-P", "-B", "-c")
+        return [*python, MLOPS, self.root, USER or "", *words]
 
     def mlops(self, *words, code=0):
         done = subprocess.run(self.words(*words), capture_output=True, text=True)
@@ -266,13 +271,7 @@ def test_a_poisoned_cache_does_not_spread(empty):
     assert_whole(empty.prefix("two", second), empty.entries())
 
 
-def test_wheels_come_from_the_mirror_where_one_is_set(server, monkeypatch):
-    mirror = server.wheels.folder / "simple/tiny"
-    mirror.mkdir(parents=True)
-    (file,) = server.wheels.folder.glob("conda-forge/tiny-*.whl")
-    (mirror / file.name).symlink_to(file)  # the server's page about a folder is a simple index
-    simple = server.wheels.url.replace("conda-forge", "simple")
-    monkeypatch.setenv("UV_DEFAULT_INDEX", simple)
+def test_wheels_come_from_the_index_whatever_the_lock_says(server, monkeypatch):
     monkeypatch.setenv("UV_CACHE_DIR", "ours is another")
     entries = server.entries()
     entries[-1]["url"] = "http://127.0.0.1:9/tiny-1.0-py3-none-any.whl"
@@ -364,3 +363,12 @@ def test_conda_lists_what_is_in_it(server):
     done = subprocess.run(words, capture_output=True, text=True, check=True)
     found = {line.split("::")[1].rsplit("-", 2)[0] for line in done.stdout.split()}
     assert found == {*NAMES, "tiny"}
+
+
+def test_without_an_index_of_ours_it_is_the_one_that_uv_asks(server, monkeypatch):
+    monkeypatch.delenv("UV_DEFAULT_INDEX", raising=False)
+    asked = archives._index(server.layout)
+    assert asked.startswith("https://")
+    assert asked.endswith("/simple")
+    monkeypatch.setenv("UV_DEFAULT_INDEX", "https://pypi.example.org/simple")
+    assert archives._index(server.layout) == "https://pypi.example.org/simple"

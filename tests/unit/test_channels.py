@@ -41,9 +41,9 @@ BAD = (
 )
 
 
-def test_the_default_is_conda_forge_and_pypi():
+def test_the_default_is_conda_forge():
     assert channels.allowed(Config()) == sources.DEFAULT
-    assert sources.refused([FORGE, "https://files.example.org/x.whl"], sources.DEFAULT) == ""
+    assert sources.refused([FORGE], sources.DEFAULT) == ""
 
 
 @pytest.mark.parametrize("url", BAD)
@@ -51,14 +51,13 @@ def test_other_places_are_refused(url):
     assert "[models] channels" in sources.refused([FORGE, url], sources.DEFAULT)
 
 
-def test_mirrors_and_the_index_of_the_config_count():
+def test_mirrors_of_the_config_count():
     config = Config.model_validate(
         {
             "models": {
                 "channels": ["conda-forge", "https://conda.example.org/team/"],
                 "channel_mirrors": {"bioconda": "https://mirror.example.org/bio"},
             },
-            "base": {"python_index": "https://pypi.example.org:8443/simple"},
         }
     )
     assert channels.allowed(config) == (
@@ -66,8 +65,6 @@ def test_mirrors_and_the_index_of_the_config_count():
         "https://conda.example.org/team/",
         "https://conda.anaconda.org/bioconda/",
         "https://mirror.example.org/bio/",
-        *sources.PYPI,
-        "https://pypi.example.org:8443/",
     )
 
 
@@ -104,12 +101,9 @@ def test_lock_refuses_a_channel_before_anybody_asks_it(tmp_path, check):
     assert "[models] channels" in refused.value.fix
 
 
-def test_a_build_judges_the_lock_in_full(tmp_path, monkeypatch):
+def test_a_build_judges_the_lock_in_full(tmp_path):
     layout = Layout(tmp_path)
     good, bad = Locked("x", "1", FORGE, "0" * 64), Locked("x", "1", BAD[0], "0" * 64)
-    hosts.judge(layout, [good], [])
-    for conda, wheels in (([bad], []), ([good], [bad])):
-        with pytest.raises(BadLock, match="channels"):
-            hosts.judge(layout, conda, wheels)
-    monkeypatch.setenv("UV_DEFAULT_INDEX", "https://pypi.example.org/simple")
-    hosts.judge(layout, [good], [bad])  # the index is asked by name
+    hosts.judge(layout, [good])
+    with pytest.raises(BadLock, match="channels"):
+        hosts.judge(layout, [good, bad])

@@ -50,7 +50,8 @@ def judge(
                 f"models/{source.name}: {name} comes from none of the channels asked for: {url}",
                 fix="name mirrors in [models] channel_mirrors, not in the files of conda or mamba",
             )
-    if allowed is not None and (why := sources.refused((p["url"] for p in found), allowed)):
+    conda = (package["url"] for package in found if package["manager"] == "conda")
+    if allowed is not None and (why := sources.refused(conda, allowed)):
         raise MlopsError(f"models/{source.name}: {why}", fix=sources.FIX)
 
 

@@ -97,11 +97,10 @@ def _judge(package: dict[str, str], path: Path) -> None:
 
 
 def _wheel(wheel: dict[str, str], index: str, into: Path) -> None:
-    """From the index where one is set, else from the locked address."""
+    """From the index, by its name: a lock leads to no other host."""
     path = into / wheel["sha256"]
     try:
-        url = _listed(wheel, index) if index else wheel["url"]
-        with _open(url) as answer, path.open("wb") as file:
+        with _open(_listed(wheel, index)) as answer, path.open("wb") as file:
             while piece := answer.read(1 << 20):
                 file.write(piece)
     except urllib.error.HTTPError as error:

@@ -4,11 +4,12 @@ import re
 from collections.abc import Iterable
 
 CONDA_FORGE = "https://conda.anaconda.org/conda-forge/"
-PYPI = ("https://files.example.org/", "https://index.example.org/")
-DEFAULT = (CONDA_FORGE, *PYPI)
+DEFAULT = (CONDA_FORGE,)
 """What a server allows that was told nothing."""
 FIX = "take it from another channel, or add its channel to [models] channels in mlops.toml"
-ADDRESS = re.compile(rb"""\burl["']?\s*:\s*["']?([a-zA-Z][a-zA-Z0-9+.-]*://[^\s"',}]+)""")
+ADDRESS = re.compile(
+    rb"""\burl["']?\s*:\s*["']?([a-zA-Z][a-zA-Z0-9+.-]*://[^\s"',}]+\.(?:conda|tar\.bz2))"""
+)
 
 
 def address(channel: str) -> str:
@@ -32,5 +33,8 @@ def _leads_out(url: str) -> bool:
 
 
 def addresses(lock: bytes) -> list[str]:
-    """The addresses in a lock's text, quickly: who builds from it reads it in full."""
+    """The addresses of conda packages in a lock's text, quickly: a build reads it in full.
+
+    Wheels are asked for by name, at the index; their addresses lead nowhere.
+    """
     return [found.decode(errors="replace") for found in ADDRESS.findall(lock)]
