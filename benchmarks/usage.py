@@ -58,10 +58,6 @@ class Schedulers:
     workers: int
     idle: int
 
-    @property
-    def mib(self) -> int:
-        return self.memory // 1024
-
 
 def schedulers(server: Server) -> Schedulers:
     """A look at the schedulers."""

@@ -63,7 +63,7 @@ def environment(context: Context) -> Iterator[AnyResource]:
     for path in ("/var/lib/mlops/airflow", "/var/log/mlops/dag_processor"):
         yield Directory(path, 0o750, "airflow", "airflow", whole=True)
     yield Directory("/var/lib/mlops/tasks", 0o700, TASK_USER, TASK_USER, whole=True)
-    yield Shared("/var/log/mlops/airflow", "airflow", TASK_USER)
+    yield Shared("/var/log/mlops/airflow", owner="airflow", group=TASK_USER)
     for path in ("/opt/mlops/dags", "/opt/mlops/lib/airflow_config"):
         yield Directory(path)
     yield Venv(venv_path(context), lock(context), UV, NETWORK)

@@ -37,7 +37,7 @@ def release(context: Context) -> Iterator[AnyResource]:
         yield Directory(path)
     for path in (RELEASES, EMPTY, f"{EMPTY}/dags"):
         yield Directory(path, whole=True)
-    yield Shared("/srv/mlops/data", "airflow", TASK_USER)
+    yield Shared("/srv/mlops/data", owner="airflow", group=TASK_USER)
     if context.given.project is not None:
         yield Tree(_path(context), context.given.project.files, "release")
 

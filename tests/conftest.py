@@ -1,4 +1,4 @@
-"""What unit and end-to-end tests share: a conda channel of real packages."""
+"""What tests share: a conda channel of real packages, and a PostgreSQL."""
 
 import os
 import sys
@@ -10,6 +10,14 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))  # for the tests: `import channel`
 
 import channel
+import postgres
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[None]:
+    """A PostgreSQL of the tests' own."""
+    with postgres.cluster():
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,10 @@ import pytest
 from mlops_install.shell import as_user
 from mlops_install.sql import OWNERS, SOCKETS, SUPERUSER
 from mlops_server import database, sql
+from mlops_server.layout import Layout
 from mlops_server.person import Person
+from mlops_server.upgrade import steps
+from mlops_server.upgrade.state import Store
 
 TOOLS = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
 NEEDED = pytest.mark.skipif(
@@ -36,6 +39,17 @@ def cluster() -> Iterator[None]:
         database.psql("create role airflow login")
         yield
         subprocess.run([*control, "-m", "immediate", "stop"], **run)
+
+
+def store(folder: Path, tables: str) -> Store:
+    """Airflow's database anew, with these tables, and a store for its upgrade."""
+    for name in (database.NAME, steps.BEFORE, steps.FAILED):
+        database.drop(name)
+    database.create(database.NAME)
+    database.psql(tables, database.NAME)
+    (folder / "var/lib/mlops/upgrade").mkdir(parents=True)
+    (folder / "var/lib/mlops/journal.jsonl").touch()
+    return Store(Layout(folder))
 
 
 def here(script: str) -> str:

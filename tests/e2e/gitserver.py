@@ -6,6 +6,13 @@ from pathlib import Path
 from server import Server
 
 PATH = "/home/git/forecasts.git"
+CONFIG = f"""\
+
+[workflows]
+repository = "ssh://git@localhost{PATH}"
+known_hosts = "{{hosts}}"
+pull_every = 3600
+"""
 
 
 def start(server: Server) -> None:

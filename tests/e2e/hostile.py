@@ -14,6 +14,8 @@ from backports import zstd
 from mlops_server.layout import lock_hash
 from server import Server
 
+HARMLESS = {"who", "setuid", "asker", "leave_behind", "shared_memory", "temporary", "namespace"}
+"""What may be done, for it is undone, or reaches nobody: looked at by itself."""
 PLACES = (
     "/etc/cron.d/evil",
     "/usr/local/bin/evil",
@@ -40,7 +42,23 @@ PYTHON = """\
 here=$(dirname "$(dirname "$0")")
 exec /usr/bin/python3 -I "$here/bin/evil.py" "$here" "$@"
 """
-ATTACKS = '''\
+LEAVE_BEHIND = '''\
+def leave_behind():
+    """Processes that leave the session and ignore what they are told."""
+    if os.fork() == 0:
+        os.setsid()
+        if os.fork() == 0:
+            for number in range(1, 32):
+                try:
+                    signal.signal(number, signal.SIG_IGN)
+                except (OSError, ValueError):
+                    pass
+            os.closerange(0, 50)
+            os.execv("/usr/bin/sleep", ["sleep", "MARK"])
+        os._exit(0)
+'''
+ATTACKS = (
+    '''\
 import ctypes, glob, json, os, resource, signal, socket, subprocess, sys, time
 
 found = {}
@@ -165,20 +183,9 @@ def bomb():
             os.waitpid(child, 0)
 
 
-def leave_behind():
-    """Processes that leave the session and ignore what they are told."""
-    if os.fork() == 0:
-        os.setsid()
-        if os.fork() == 0:
-            for number in range(1, 32):
-                try:
-                    signal.signal(number, signal.SIG_IGN)
-                except (OSError, ValueError):
-                    pass
-            for number in range(3):
-                os.close(number)
-            os.execv("/usr/bin/sleep", ["sleep", "MARK"])
-        os._exit(0)
+'''
+    + LEAVE_BEHIND
+    + """        os._exit(0)
 
 
 def shared_memory(): write("/dev/shm/evil")
@@ -193,7 +200,8 @@ for work in (who, shadow, secrets, fernet_key, credentials, data, cron, program,
     attack(work)
 if os.path.exists(f"{here}/sparse"):
     os.unlink(f"{here}/sparse")
-'''
+"""
+)
 PACKAGE = f"""\
 import sys
 

@@ -15,12 +15,7 @@ from server import Server, answers, wait_for
 
 pytestmark = [pytest.mark.box, pytest.mark.slow]
 CONFIG = """\
-
-[workflows]
-repository = "ssh://git@localhost{git}"
-known_hosts = "{hosts}"
-pull_every = 3600
-
+{workflows}
 [models]
 channel_mirrors = {{ conda-forge = "{channel}" }}
 
@@ -167,7 +162,7 @@ def puller(
     gitserver.push(server, files)
     hosts = gitserver.host_keys(server)
     url = conda_forge.at("host.internal")
-    server.want(CONFIG.format(git=gitserver.PATH, channel=url, hosts=hosts))
+    server.want(CONFIG.format(workflows=gitserver.CONFIG.format(hosts=hosts), channel=url))
     gitserver.let_in(server)
     with shared.computing():
         server.applied = server.cli("apply", "--yes")

@@ -17,8 +17,6 @@ from server import Server, wait_for
 
 pytestmark = [pytest.mark.box, pytest.mark.slow]
 BAIT = {"site-packages/bait.py": "VALUE = 1\n"}
-HARMLESS = {"who", "setuid", "asker", "leave_behind", "shared_memory", "temporary", "namespace"}
-"""What may be done, for it is undone, or reaches nobody: looked at by itself."""
 
 
 @dataclass
@@ -71,7 +69,7 @@ def test_code_of_packages_reaches_nothing(attacker: Attacker) -> None:
     for unit, findings in found.items():
         assert len(findings) > 30
         done = {name: said for name, said in findings.items() if not said.startswith("dead")}
-        assert set(done) <= HARMLESS, (unit, done)
+        assert set(done) <= hostile.HARMLESS, (unit, done)
         uid, groups = findings["who"].split(" ", 1)
         assert int(uid) >= 61184, "a user that exists for this run"
         assert groups == f"[{uid}]"

@@ -15,16 +15,7 @@ from mlops_install import box
 from server import Server, wait_for
 
 pytestmark = [pytest.mark.box, pytest.mark.slow]
-CONFIG = """\
-
-[workflows]
-repository = "ssh://git@localhost{git}"
-known_hosts = "{hosts}"
-pull_every = 3600
-"""
 GOOD = {"dags/good.py": "from airflow.sdk import DAG\nwith DAG('good'): pass\n"}
-HARMLESS = {"who", "asker", "leave_behind", "shared_memory", "temporary", "namespace", "setuid"}
-"""What may be done, for it is undone, or reaches nobody."""
 
 # Commits a tree as no Git would write it: `entries` are (mode, name, type or text).
 RAW = """\
@@ -62,7 +53,7 @@ def victim(boxes_here: None, folder: Path) -> Iterator[Server]:
     gitserver.start(server)
     gitserver.push(server, GOOD)
     hosts = gitserver.host_keys(server)
-    server.want(CONFIG.format(git=gitserver.PATH, hosts=hosts))
+    server.want(gitserver.CONFIG.format(hosts=hosts))
     gitserver.let_in(server)
     with shared.computing():
         server.applied = server.cli("apply", "--yes")
@@ -128,35 +119,16 @@ def test_code_of_commits_reaches_nothing(unharmed: Server, place: str) -> None:
     found = re.search(r"(\d+) attacks; alive: ([\w ]*); (\d+)", said)
     assert found, said
     assert int(found[1]) > 40
-    assert set(found[2].split()) <= HARMLESS, found[2]
+    assert set(found[2].split()) <= hostile.HARMLESS, found[2]
     assert int(found[3]) >= 61184, "a user that exists for this run"
     assert unharmed.ssh(f"pgrep -f 'sleep {mark}' || true") == "", "nothing lives on"
-
-
-FORK = """\
-import os, signal, sys
-from airflow.sdk import DAG
-
-if os.fork() == 0:
-    os.setsid()
-    if os.fork() == 0:
-        for number in range(1, 32):
-            try:
-                signal.signal(number, signal.SIG_IGN)
-            except (OSError, ValueError):
-                pass
-        os.closerange(0, 50)
-        os.execv("/usr/bin/sleep", ["sleep", "{mark}"])
-    os._exit(0)
-with DAG("forks"):
-    pass
-"""
 
 
 def test_a_file_that_forks_and_leaves_its_session(victim: Server) -> None:
     """It may be let in, for it does no harm; what it started has ended."""
     mark = str(10**6 + secrets.randbelow(10**6))
-    push(victim, {"tests/forks.py": FORK.format(mark=mark), "tests/test_it.py": "import forks\n"
+    forks = f"import os, signal\n{hostile.LEAVE_BEHIND}leave_behind()\n".replace("MARK", mark)
+    push(victim, {"tests/forks.py": forks, "tests/test_it.py": "import forks\n"
                   "def test_it(): pass\n"})  # fmt: skip
     done = victim.try_ssh("mlops workflows sync")
     assert done.returncode in (0, 3), done.stdout + done.stderr

@@ -22,12 +22,6 @@ insert into dag values ('gone', true), ('there', false);
 """
 
 
-@pytest.fixture(scope="module")
-def cluster():
-    with postgres.cluster():
-        yield
-
-
 @pytest.fixture
 def airflow(cluster) -> None:
     database.drop(database.NAME)

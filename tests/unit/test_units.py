@@ -62,12 +62,6 @@ def test_rows_go_to_their_question_and_an_error_to_all():
     assert {one.code for one in sql.answers(asked, failed)} == {1}
 
 
-@pytest.fixture(scope="module")
-def cluster():
-    with postgres.cluster() as made:
-        yield made
-
-
 @postgres.NEEDED
 @pytest.mark.parametrize(
     ("asked", "code"),

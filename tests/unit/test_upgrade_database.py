@@ -8,9 +8,8 @@ from mlops_install.answer import ABSENT
 from mlops_install.resources.airflow import Contents, ContentsState, User
 from mlops_server import database, rights, sql
 from mlops_server.errors import EnvError
-from mlops_server.layout import Layout
 from mlops_server.upgrade import back, drain, services, steps, tasks
-from mlops_server.upgrade.state import State, Store
+from mlops_server.upgrade.state import State
 from mlops_server.workflows import known
 
 SCHEMA = """\
@@ -28,22 +27,10 @@ insert into log (event) values ('one'), ('two');
 pytestmark = postgres.NEEDED
 
 
-@pytest.fixture(scope="module")
-def cluster():
-    with postgres.cluster():
-        yield
-
-
 @pytest.fixture
 def store(cluster, tmp_path):
     """An Airflow database with something in it, and a store for its upgrade."""
-    for name in (database.NAME, steps.BEFORE, steps.FAILED):
-        database.drop(name)
-    database.create(database.NAME)
-    database.psql(SCHEMA, database.NAME)
-    (tmp_path / "var/lib/mlops/upgrade").mkdir(parents=True)
-    (tmp_path / "var/lib/mlops/journal.jsonl").touch()
-    return Store(Layout(tmp_path))
+    return postgres.store(tmp_path, SCHEMA)
 
 
 def events() -> str:

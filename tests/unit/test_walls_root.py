@@ -24,7 +24,7 @@ from mlops_server.layout import Layout
 from mlops_server.person import Person
 from mlops_server.services import folder
 from mlops_server.upgrade import drain, services, steps, tasks
-from mlops_server.upgrade.state import State, Store
+from mlops_server.upgrade.state import State
 
 ROOT = Path(__file__).parents[2]
 SHOWN = [p for top in ("installer", "roles", "templates", "tests/infra")
@@ -151,20 +151,11 @@ SHELL = {
 }
 
 
-@pytest.fixture(scope="module")
-def cluster():
-    with postgres.cluster():
-        yield
-
-
 @pytest.fixture
 def shaped(cluster, tmp_path):
     """A database in which the owner's code stands wherever somebody looks."""
-    for name in (database.NAME, steps.BEFORE, steps.FAILED):
-        database.drop(name)
     database.psql("alter role airflow nosuperuser")
-    database.create(database.NAME)
-    database.psql(SCHEMA + TAKE, database.NAME)
+    made = postgres.store(tmp_path, SCHEMA + TAKE)
     for name in TABLES:
         database.psql(
             f"create trigger walls before update on {name} for each row"
@@ -173,9 +164,7 @@ def shaped(cluster, tmp_path):
             database.NAME,
         )
     database.psql("alter database airflow set search_path = walls, public")
-    (tmp_path / "var/lib/mlops/upgrade").mkdir(parents=True)
-    (tmp_path / "var/lib/mlops/journal.jsonl").touch()
-    return Store(Layout(tmp_path))
+    return made
 
 
 def powerful() -> str:

@@ -3,47 +3,26 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from mlops_install.entries import At, entry
-from mlops_install.resource import Made, Resource, Run, Step
-from mlops_install.resources.file import Access, access
-from mlops_install.shell import as_user, sh
+from mlops_install.resource import Run, Step
+from mlops_install.resources.file import Access, Directory
+from mlops_install.shell import as_user
 
 
 @dataclass(frozen=True)
-class Shared(Resource[Access]):
+class Shared(Directory):
     """A directory whose group may do what its owner may.
 
     What the owner alone had in it is opened to the group. Its own user does that: for root, the
     user could put a link in a file's place meanwhile.
     """
 
-    path: str
-    owner: str
-    group: str
-
-    @property
-    def name(self) -> str:
-        return f"directory {self.path}"
-
-    @property
-    def desired(self) -> Access:
-        return Access("2770", self.owner, self.group)
-
-    def probe(self) -> At:
-        return At(f"{self.path}/.")  # where it is a link, its end: a folder on another disk
-
-    def parse(self, answer: str) -> Access | None:
-        found = entry(answer)
-        return access(found) if found and found.kind == "d" else None
-
-    def makes(self) -> tuple[Made, ...]:
-        return (Made("tree", self.path),)
+    mode: int = 0o2770
+    whole: bool = True
 
     def change(self, current: Access | None) -> Iterator[Step]:
         if current and current.group != self.group:
             yield Run(self._opened(), title=f"chgrp -R {self.group} {self.path}")
-        rights = ("install", "-d", "-m", "2770", "-o", self.owner, "-g", self.group)
-        yield Run(sh(*rights, self.path))
+        yield from super().change(current)
 
     def _opened(self) -> str:
         """The directory itself comes last: it tells whether this was done."""
