@@ -19,15 +19,7 @@ from mlops_server.workflows import activation, fetching, keys
 from mlops_server.workflows import config as configs
 from mlops_server.workflows.config import Config
 from mlops_server.workflows.refusals import Rejected, TryAgain
-from mlops_server.workflows.state import (
-    GATE_PATIENCE,
-    Say,
-    changing,
-    load,
-    locked,
-    metadata,
-    save,
-)
+from mlops_server.workflows.state import GATE, Say, changing, load, locked, metadata, save
 
 
 def run(options: argparse.Namespace, layout: Layout, user: str | None, say: Say) -> int:
@@ -72,8 +64,7 @@ class Commands:
         """Prove the candidate; what is found wrong keeps it out."""
         from mlops_server.workflows import gate
 
-        alone = locked(self.layout, self.say, ".check.lock", GATE_PATIENCE)
-        with alone, self._candidate() as release:
+        with locked(self.layout, self.say, GATE), self._candidate() as release:
             if release is None:
                 self.say("there is no candidate")
                 return

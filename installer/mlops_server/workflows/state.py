@@ -19,8 +19,9 @@ from mlops_server.workflows.refusals import TryAgain
 Say = Callable[[str], None]
 PATIENCE = 60.0
 """Seconds to wait for another command."""
+GATE = ".check.lock"
 GATE_PATIENCE = 300.0
-"""The same where that may be at the gate, which runs the tests of a commit."""
+"""The same for the lock of the gate, which runs the tests of a commit."""
 REMEMBERED = 50
 """How many rejected commits are kept."""
 HISTORY = 500
@@ -124,17 +125,16 @@ def save(layout: Layout, state: State) -> None:
 
 
 @contextmanager
-def locked(
-    layout: Layout, say: Say, name: str = ".lock", patience: float = PATIENCE
-) -> Iterator[None]:
-    """Hold a lock of workflow commands, after `patience` seconds of waiting at most.
+def locked(layout: Layout, say: Say, name: str = ".lock") -> Iterator[None]:
+    """Hold a lock of workflow commands, after a minute of waiting at most, or some for the gate.
 
     `.lock` is for the state and the links, and is held for a moment; `.fetch.lock` for the
-    repositories, `.check.lock` for the gate. So a rollback waits for neither network nor tests.
+    repositories, `GATE` for the gate. So a rollback waits for neither network nor tests.
     Raises `TryAgain`.
     """
     folder = layout.workflows_state
     folder.mkdir(parents=True, exist_ok=True)
+    patience = GATE_PATIENCE if name == GATE else PATIENCE
     until, told = time.monotonic() + patience, False
     while True:
         with held(folder / name, wait=False) as mine:
