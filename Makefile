@@ -64,7 +64,7 @@ uninstall-test: $(READY)
 
 # Every older version of Airflow on a fresh server; `make test` has the oldest one.
 versions-test: $(READY)
-	AIRFLOW_VERSIONS="3.1.8 3.2.2 3.3.1" $(BIN)/pytest -v -rs tests/e2e/test_versions.py
+	AIRFLOW_VERSIONS="3.1.8 3.2.2 3.3.1" $(BIN)/pytest -v -rs tests/e2e/test_older.py
 
 # The Vagrantfile on a real virtual machine; the better part of an hour without KVM (VM_KVM=1).
 vm-test: $(READY)

@@ -22,6 +22,7 @@ from mlops_install.shell import as_user
 
 PYTHON = {"12": "3.11", "13": "3.13", "24.04": "3.12"}
 API_SERVER, SCHEDULER = "airflow-api-server@.service", "airflow-scheduler@.service"
+SCHEDULER_READY = "/opt/mlops/bin/scheduler-ready"
 LAUNCHER = "/opt/mlops/lib/api_server.py"
 TASKS, TASKS_SOCKET = "airflow-tasks@.service", "airflow-tasks@.socket"
 DAG_PROCESSOR, TRIGGERER = "airflow-dag-processor.service", "airflow-triggerer.service"
@@ -140,7 +141,12 @@ def services(context: Context) -> Iterator[AnyResource]:
     others = ("airflow-api-server.target", "airflow.target", "airflow-watchdog.timer")
     yield Services("of Airflow", {**inputs, **dict.fromkeys(others, "")})
     own, api = _inputs(context, SCHEDULER), _inputs(context, API_SERVER)
-    yield Services("airflow-scheduler@1…", dict.fromkeys(schedulers, own), "airflow-scheduler@*")
+    yield Services(
+        "airflow-scheduler@1…",
+        dict.fromkeys(schedulers, own),
+        "airflow-scheduler@*",
+        ready=SCHEDULER_READY,
+    )
     yield Answers(
         context.base_url,
         short(api, *inputs.values(), own, proxy.inputs(context)),
@@ -181,6 +187,7 @@ def _helpers() -> Iterator[AnyResource]:
         ("/opt/mlops/bin/lost-runs.sql", "lost-runs.sql", 0o644),
         ("/opt/mlops/bin/old-runs.sql", "old-runs.sql", 0o644),
         (READY, "api-server-ready.sh", 0o755),
+        (SCHEDULER_READY, "scheduler-ready.sh", 0o755),
         ("/opt/mlops/lib/airflow_config/mlops_instance.py", "mlops_instance.py", 0o644),
         ("/opt/mlops/lib/setup_airflow.py", "setup_airflow.py", 0o644),
         ("/opt/mlops/lib/first_contents.py", "first_contents.py", 0o644),

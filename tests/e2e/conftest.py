@@ -29,14 +29,17 @@ os.environ["CHAOS_SEED"] = os.environ.get("CHAOS_SEED") or str(random.randrange(
 # The order on a machine that has not run them yet: what takes longest begins first.
 LONGEST = (
     "interrupted", "pull", "upgrade", "restarts", "models", "tasks", "backup", "starter", "verify",
-    "uninstall", "provision", "versions", "vagrant", "walls", "box", "walls_tasks", "services",
+    "uninstall", "provision", "vagrant", "walls", "box", "walls_tasks", "services",
 )  # fmt: skip
 
 REVERSIBLE = ("test_provision", "test_tasks", "test_restarts")
 
 
-# Files whose tests are short: one copy of each system serves them all.
-TOGETHER = ("test_bad_input", "test_settings", "test_wheel")
+# Files whose tests share a server: short ones a copy of each system, and what is upgraded at last.
+TOGETHER = {
+    **dict.fromkeys(("test_bad_input", "test_settings", "test_wheel"), "together"),
+    "test_older": "test_upgrade",
+}
 
 
 def scope(item: pytest.Item) -> str:
@@ -46,7 +49,7 @@ def scope(item: pytest.Item) -> str:
 
 
 def _scope(file: str, system: str) -> str:
-    return f"{'together' if file in TOGETHER else file}:{system}"
+    return f"{TOGETHER.get(file, file)}:{system}"
 
 
 class Scheduling(LoadScopeScheduling):  # type: ignore[misc]

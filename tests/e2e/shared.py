@@ -23,7 +23,7 @@ import project
 import walls
 from mlops_install import box
 from mlops_install.box import tools
-from server import PROGRAM, Done, Server, answers, name, provision, run, wait_for
+from server import CONFIG, PROGRAM, Done, Server, answers, make, name, provision, run, wait_for
 
 # A DAG has a row some time before it can be run.
 RUNNABLE = "select count(distinct dag_id) from dag join serialized_dag using (dag_id) where"
@@ -68,8 +68,8 @@ def plain(system: str) -> Frozen:
 
 def ready(server: Server) -> None:
     """Wait until Airflow answers and knows the tests' own tasks."""
-    wait_for(lambda: answers(server), "Airflow", 90)
-    wait_for(lambda: server.sql(KNOWN) == "2", "the tests' DAGs", 90)
+    wait_for(lambda: answers(server), "Airflow", 300)
+    wait_for(lambda: server.sql(KNOWN) == "2", "the tests' DAGs", 300)
 
 
 def with_project(system: str) -> Frozen:
@@ -98,7 +98,22 @@ def copy(frozen: Frozen, folder: Path) -> Server:
     made = box.up(new, frozen.system, ephemeral=True, frozen=frozen.name)
     server = Server(made, folder / new, frozen.applied, set(frozen.command_lines), frozen.address)
     server.config.write_text(frozen.config)
-    wait_for(lambda: answers(server), "Airflow", 120)
+    wait_for(lambda: answers(server), "Airflow", 300)
+    return server
+
+
+def config_of(version: str, drain_timeout: int = 120) -> str:
+    """The usual config with a version of Airflow."""
+    text = CONFIG.replace("[airflow]\n", f'[airflow]\nversion = "{version}"\n')
+    return text.replace("drain_timeout = 300", f"drain_timeout = {drain_timeout}")
+
+
+def _with_version(version: str, folder: Path) -> Server:
+    """A server that was provisioned with a version of Airflow, whether that ended well or not."""
+    server = make("debian-12" if version == "3.2.2" else "debian-13", folder)
+    server.config.write_text(config_of(version))
+    with computing():
+        server.applied = server.cli("apply", "--yes")
     return server
 
 
@@ -122,10 +137,16 @@ class Copies:
             self.made[system] = copy(plain(system), self.folder)
         return self.made[system]
 
-    def discard(self, *systems: str) -> None:
-        """Remove copies; the next test gets a new one."""
-        for system in systems:
-            box.down(self.made.pop(system).name)
+    def older(self, version: str) -> Server:
+        """The server with that version of Airflow: no copy, and none but the tests of it ask."""
+        if version not in self.made:
+            self.made[version] = _with_version(version, self.folder)
+        return self.made[version]
+
+    def discard(self, *names: str) -> None:
+        """Remove servers, by system or version; the next test gets a new one."""
+        for one in names:
+            box.down(self.made.pop(one).name)
 
 
 def locked_project() -> Path:

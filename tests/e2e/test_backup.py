@@ -202,6 +202,7 @@ def test_a_fresh_server_gets_everything_from_an_age_archive(
     archive = Path(done.stdout.strip())
     assert archive.stat().st_mode & 0o077 == 0
     assert len(archives(server, "-(manual|timer)")) == 2, "older ones are pruned"
+    server.ssh("systemctl stop airflow.target")  # it has done its part, and idles no more
     configure(bare, settings)
     refused = restore(bare, archive)
     assert "--identity" in refused.output

@@ -20,8 +20,9 @@ from server import Server, add_tasks, wait_for
 pytestmark = [pytest.mark.box, pytest.mark.slow]
 
 SEED = int(os.environ["CHAOS_SEED"])
-ROUNDS = int(os.environ.get("CHAOS_ROUNDS") or 3)
+ROUNDS = int(os.environ.get("CHAOS_ROUNDS") or 2)
 KINDS = ("installer", "connection", "server")
+"""In turn; the third in `make chaos` only: here the power fails in initdb, and under tasks."""
 LONGEST = float(os.environ.get("CHAOS_LONGEST") or 40)  # seconds; a cold run on a quiet machine
 # The sshd processes of all logins but our own.
 KILL_LOGINS = """

@@ -339,7 +339,16 @@ def test_a_run_whose_dag_was_removed_ends_with_a_reason(puller: Server) -> None:
     )
     # On a slow machine its own look may have come before.
     ended = "select count(*) from dag_run where dag_id = 'vanish' and state = 'failed'"
-    wait_for(lambda: "vanish" in puller.ssh(end) or puller.sql(ended) == "1", "its end", 60, 2)
+    states: list[str] = []
+
+    def over() -> bool:
+        states.append(puller.sql(tasks))
+        return "vanish" in puller.ssh(end) or puller.sql(ended) == "1"
+
+    try:
+        wait_for(over, "its end", 60, 2)
+    except AssertionError:
+        raise AssertionError(list(dict.fromkeys(states))) from None
     assert puller.sql(tasks) == "first success, then removed", "the one at work came to its end"
     assert puller.sql("select state from dag_run where dag_id = 'vanish'") == "failed"
     assert "its DAG was removed" in puller.sql("select content from dag_run_note")

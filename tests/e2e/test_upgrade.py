@@ -6,52 +6,39 @@ UPGRADES=all takes every pair of versions, FAULTS=all every fault.
 import os
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import faults
 import load
 import pytest
 import shared
 from faults import Death
-from mlops_install import box
 from probe import Probe
-from server import Done, Server, make, wait_for
+from server import Done, Server, wait_for
 
 pytestmark = [pytest.mark.box, pytest.mark.slow]
 
-OLD, NEW, SAME = "3.2.2", "3.3.2", "3.3.1"
-PAIRS = [OLD, "3.1.8"] if os.environ.get("UPGRADES") == "all" else [OLD]
+NEW, SAME = "3.3.2", "3.3.1"
 ALL = os.environ.get("FAULTS") == "all"
+PAIRS = ["3.2.2"] if ALL else ["3.1.8"]
+if os.environ.get("UPGRADES") == "all":
+    PAIRS = ["3.1.8", "3.2.2"]
 ERRORS = list(faults.ERRORS) if ALL else ["the migration fails"]
 DEATHS = faults.EVERY if ALL else [Death("installer", "starting")]
-CONFIG = """\
-[airflow]
-version = "{version}"
-parallelism = 4
-drain_timeout = {timeout}
-"""
 
 
 def configure(server: Server, version: str, timeout: int = 120) -> None:
-    server.config.write_text(CONFIG.format(version=version, timeout=timeout))
-
-
-def provision(version: str, folder: Path) -> Server:
-    server = make("debian-12", folder)
-    configure(server, version)
-    with shared.computing():
-        server.apply()
-    load.add(server)
-    return server
+    server.config.write_text(shared.config_of(version, timeout))
 
 
 @pytest.fixture(scope="module", params=PAIRS)
-def old(request: pytest.FixtureRequest, boxes_here: None, folder: Path) -> Iterator[Server]:
+def old(request: pytest.FixtureRequest, copies: shared.Copies) -> Iterator[Server]:
     """A server with the older version at work; its tests go from the faults to the upgrade."""
-    server = provision(request.param, folder)
+    server = copies.older(request.param)
+    configure(server, request.param)
+    load.add(server)
     server.version = request.param  # type: ignore[attr-defined]
     yield server
-    box.down(server.name)
+    copies.discard(request.param)
 
 
 def settled(server: Server) -> None:
@@ -171,8 +158,9 @@ def test_a_rollback_brings_the_database_back(old: Server) -> None:
 
 
 @pytest.mark.skipif(not PAIRS[1:], reason="`make upgrade-test` does it")
-def test_a_rolling_upgrade_interrupts_nothing(boxes_here: None, folder: Path) -> None:
-    server = provision(SAME, folder)
+def test_a_rolling_upgrade_interrupts_nothing(copies: shared.Copies) -> None:
+    server = copies.older(SAME)
+    load.add(server)
     try:
         configure(server, NEW)
         upgrade = server.cli("plan", "--json").json["upgrade"]
@@ -195,4 +183,4 @@ def test_a_rolling_upgrade_interrupts_nothing(boxes_here: None, folder: Path) ->
             assert plan.returncode == 0, plan.end
             assert server.api("GET", "/api/v2/version", token="")["version"] == version
     finally:
-        box.down(server.name)
+        copies.discard(SAME)

@@ -6,7 +6,7 @@ import postgres
 import pytest
 from mlops_install import sql
 from mlops_install.answer import ABSENT, Answer
-from mlops_install.resources.systemd import Services, UnitState
+from mlops_install.resources.systemd import Services, ServicesState, UnitState
 from mlops_install.units import Units, units
 
 SHOWN = """\
@@ -39,6 +39,21 @@ def test_a_pattern_owns_what_runs_failed_or_would_start_at_boot():
     }
     stop = next(step.line() for step in services.change(found) if "--now" in step.line())
     assert stop.split()[-2:] == ["airflow-scheduler@2.service", "airflow-scheduler@3.service"]
+
+
+def test_of_those_restarted_in_turn_the_next_waits_until_the_last_is_at_work():
+    wanted = [f"airflow-scheduler@{number}.service" for number in (1, 2, 3)]
+    services = Services("x", dict.fromkeys(wanted, "new"), ready="/bin/ready")
+    state = ServicesState(dict.fromkeys(wanted, UnitState(True, True, "old")))
+    steps = [step.line() for step in services.change(state)][1:]
+    first, second, third = wanted
+    assert steps == [
+        f"$ systemctl restart {first}",
+        f"$ /bin/ready {first}",
+        f"$ systemctl restart {second}",
+        f"$ /bin/ready {second}",
+        f"$ systemctl restart {third}",
+    ]
 
 
 def test_an_empty_stamp_is_no_digest():

@@ -57,13 +57,15 @@ class Services(Resource[ServicesState]):
     `units`: unit name -> digest of inputs ("" when it does not matter). With `pattern` the
     resource owns all units that match: those not named are stopped and disabled, all at once.
     With `reload` those that run take new inputs by `systemctl reload`; it must note them, and
-    fail when they did not come into force.
+    fail when they did not come into force. `ready` is a program that waits until the unit that it
+    is given is at work: of units that are restarted in turn, the next one only then.
     """
 
     title: str
     units: Mapping[str, str]
     pattern: str = ""
     reload: bool = False
+    ready: str = ""
 
     @property
     def name(self) -> str:
@@ -121,11 +123,15 @@ class Services(Resource[ServicesState]):
             if (i and (u in down or now[u].inputs != i)) or (u in down and u.endswith(".timer"))
         ]
         yield from self._start("restart", [unit for unit in stale if unit in down])
-        for unit in stale:
-            if unit not in down:
-                yield Run(sh("systemctl", "reload" if self.reload else "restart", unit))
+        yield from self._in_turn([unit for unit in stale if unit not in down])
         # Those that ran may have lost what they need since, and wait for their next try.
         yield from self._start("start", [unit for unit in self.units if unit not in stale])
+
+    def _in_turn(self, units: list[str]) -> Iterator[Step]:
+        for number, unit in enumerate(units, 1):
+            yield Run(sh("systemctl", "reload" if self.reload else "restart", unit))
+            if self.ready and number < len(units):
+                yield Run(sh(self.ready, unit))
 
     def _start(self, verb: str, units: list[str]) -> Iterator[Step]:
         if units:

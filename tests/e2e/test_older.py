@@ -1,17 +1,15 @@
 """The older versions of Airflow: installed, verified, and only what they can take over.
 
 `make test` has the oldest one, `make versions-test` all; or name them: AIRFLOW_VERSIONS="3.2.2".
+The server goes on to test_upgrade.py.
 """
 
 import os
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 import shared
-from mlops_install import box
 from mlops_install.airflowversion import airflow_version
-from server import CONFIG, Server, make
+from server import Server
 
 pytestmark = [pytest.mark.box, pytest.mark.slow]
 
@@ -41,18 +39,9 @@ for section in ours.sections():
 
 
 @pytest.fixture(scope="module", params=CHOSEN)
-def old(boxes_here: None, folder: Path, request: pytest.FixtureRequest) -> Iterator[Server]:
-    """A fresh Debian 13 with that version."""
-    server = make("debian-13", folder)
-    want(server, request.param)
-    with shared.computing():
-        server.applied = server.cli("apply", "--yes")
-    yield server
-    box.down(server.name)
-
-
-def want(server: Server, version: str) -> None:
-    server.config.write_text(CONFIG.replace("[airflow]\n", f'[airflow]\nversion = "{version}"\n'))
+def old(copies: shared.Copies, request: pytest.FixtureRequest) -> Server:
+    """A fresh server with that version."""
+    return copies.older(request.param)
 
 
 def version_of(server: Server) -> str:
