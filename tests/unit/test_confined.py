@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from mlops_server import confined
-from mlops_server.confined import Yard
+from mlops_server.confined import Yard, disk, folder, unit
 from mlops_server.errors import EnvError
 from mlops_server.layout import Layout
 from mlops_server.workflows import sandbox
@@ -27,12 +27,12 @@ confined.call(Layout(Path(sys.argv[1])), "x", "smoke", {"prefix": sys.argv[2]}, 
 def test_a_unit_can_write_one_folder_and_has_no_network_unless_it_fetches(monkeypatch):
     monkeypatch.setenv("https_proxy", "http://me:hush@proxy")
     monkeypatch.setenv("UV_DEFAULT_INDEX", "https://me:hush@index/simple")
-    plain = confined._unit("mlops-build-x", Yard(SEEN, HIDDEN), False, 7)
+    plain = unit.words("mlops-build-x", Yard(SEEN, HIDDEN), False, 7)
     writable = [w for w in plain if "BindPaths" in w or "ReadWrite" in w or "Directory" in w]
     assert writable == [f"--property=BindPaths={HIDDEN}:{SEEN}"]
     assert "--property=PrivateNetwork=yes" in plain
     assert "--property=DynamicUser=yes" in plain
-    fetching = confined._unit("mlops-git-look", None, True, 7, "mlops-git")
+    fetching = unit.words("mlops-git-look", None, True, 7, "mlops-git")
     assert "--property=User=mlops-git" in fetching
     for words in (plain, fetching, sandbox._unit(["x"], SEEN, {}, sandbox.Limits(7))):
         text = " ".join(words)
@@ -44,7 +44,7 @@ def test_a_unit_can_write_one_folder_and_has_no_network_unless_it_fetches(monkey
 
 
 def test_a_yard_is_reached_through_root_s_own_folder_only(tmp_path, monkeypatch):
-    monkeypatch.setattr(confined, "isolated", lambda layout=None: True)
+    monkeypatch.setattr(folder, "isolated", lambda layout=None: True)
     seen = tmp_path / "builds/a.1"
     seen.parent.mkdir()
     with confined.yard(Layout(tmp_path), seen) as yard:
@@ -80,21 +80,21 @@ def test_it_ends_with_whoever_asked(tmp_path):
 def test_a_build_ends_before_it_fills_the_disk(tmp_path, monkeypatch):
     free = [10 << 30]
     stopped = []
-    monkeypatch.setattr(confined, "_free", lambda folder: free[0])
-    monkeypatch.setattr(confined, "LOOKS", 0.01)
-    with confined._watched([tmp_path], lambda: stopped.append(1)) as full:
+    monkeypatch.setattr(disk, "_free", lambda folder: free[0])
+    monkeypatch.setattr(disk, "LOOKS", 0.01)
+    with disk.watched([tmp_path], lambda: stopped.append(1)) as full:
         time.sleep(0.1)
         assert not full.is_set()
-        free[0] = confined.LEFT - 1
+        free[0] = disk.LEFT - 1
         assert full.wait(10)
     assert stopped == [1]
 
 
 def test_on_a_small_disk_half_of_what_is_free_may_be_used(tmp_path, monkeypatch):
     free = [1000]
-    monkeypatch.setattr(confined, "_free", lambda folder: free[0])
-    monkeypatch.setattr(confined, "LOOKS", 0.01)
-    with confined._watched([tmp_path], lambda: None) as full:
+    monkeypatch.setattr(disk, "_free", lambda folder: free[0])
+    monkeypatch.setattr(disk, "LOOKS", 0.01)
+    with disk.watched([tmp_path], lambda: None) as full:
         free[0] = 500
         time.sleep(0.1)
         assert not full.is_set()
@@ -103,5 +103,5 @@ def test_on_a_small_disk_half_of_what_is_free_may_be_used(tmp_path, monkeypatch)
 
 
 def test_what_a_unit_can_write_is_watched():
-    assert confined._written(None) == [Path("/tmp"), Path("/var/tmp")]
-    assert confined._written(Yard(SEEN, HIDDEN))[0] == HIDDEN.parent
+    assert disk.written(None) == [Path("/tmp"), Path("/var/tmp")]
+    assert disk.written(Yard(SEEN, HIDDEN))[0] == HIDDEN.parent
