@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import shared
-from server import CONFIG, PROGRAM, Done, Server, _watching, run
+from server import CONFIG, PROGRAM, Done, Server, _watching, run, wait_for
 
 pytestmark = [pytest.mark.box, pytest.mark.slow]
 PASSPHRASE = "correct horse battery staple 4711"
@@ -31,6 +31,11 @@ text=$(cat)
 case $text in *'rename to "airflow"'*) echo the disk is on fire >&2; exit 1 ;; esac
 printf '%s\n' "$text" | /usr/bin/psql "$@"
 """
+# The next try after one that failed.
+SOON = """\
+mkdir -p /run/systemd/system/mlops-backup.service.d
+printf '[Service]\\nRestartSec=5\\n' > /run/systemd/system/mlops-backup.service.d/soon.conf
+systemctl daemon-reload"""
 DECRYPT = """
 from cryptography.fernet import Fernet
 import sys
@@ -149,8 +154,13 @@ def test_without_room_there_is_no_half_archive(story: Story) -> None:
         assert done.returncode == 1
         assert "MiB are free" in done.output, done.end
         assert server.ssh(f"ls -A {FOLDER}") == ".lock"
+        server.ssh(SOON)
+        assert server.try_ssh("systemctl start mlops-backup.service").returncode != 0
     finally:
         server.ssh(f"umount {FOLDER}")
+    before = archives(server)
+    wait_for(lambda: set(archives(server)) - set(before), "the timer's next try", 60)
+    server.ssh("rm -r /run/systemd/system/mlops-backup.service.d; systemctl daemon-reload")
 
 
 def test_a_restore_that_breaks_half_way_is_finished_by_apply(story: Story) -> None:
