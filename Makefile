@@ -42,7 +42,7 @@ e2e: $(READY)
 	$(BIN)/pytest -v -rs -n 3 --dist loadscope tests/e2e $(ATTACKS:%=--ignore=%)
 
 # The long series of attacks: packages, commits, logins and pages, root and postgres; and real security updates.
-ATTACKS := $(patsubst %,tests/e2e/test_walls_%.py,builds commits logins root) tests/e2e/test_updates.py
+ATTACKS := $(patsubst %,tests/e2e/test_walls_%.py,builds commits logins root secrets) tests/e2e/test_updates.py
 attacks: $(READY)
 	$(BIN)/pytest -v -rs -n 2 --dist loadscope $(ATTACKS)
 

@@ -8,7 +8,7 @@ from mlops_server.errors import Flaw
 from mlops_install import __version__, calendars, clusters, neighbours
 from mlops_install.errors import PreflightError
 from mlops_install.facts import Facts
-from mlops_install.proxysettings import Proxy
+from mlops_install.proxysettings import HEALTH_PORTS, INNER_PORTS
 from mlops_install.resources.postgres import MARK
 from mlops_install.settings import Config
 
@@ -39,7 +39,7 @@ def _problems(config: Config, facts: Facts) -> Iterator[Flaw]:
     yield from _system(facts)
     yield from _size(facts)
     yield from _fits(config, facts)
-    yield from _taken(config.proxy, facts)
+    yield from _taken(config, facts)
     yield from _judged(config, facts)
     yield from clusters.problems(facts)
     yield from neighbours.problems(facts)
@@ -105,10 +105,11 @@ def _fits(config: Config, facts: Facts) -> Iterator[Flaw]:
         )
 
 
-def _taken(wanted: Proxy, facts: Facts) -> Iterator[Flaw]:
+def _taken(config: Config, facts: Facts) -> Iterator[Flaw]:
     web, api = {"nginx"}, {"gunicorn", "airflow", "python", "python3"}
-    settings = {wanted.http_port: "http_port", wanted.https_port: "https_port"}
-    ours = {**dict.fromkeys(settings, web), 8080: web | api}
+    settings = {config.proxy.http_port: "http_port", config.proxy.https_port: "https_port"}
+    inner = (*INNER_PORTS, *HEALTH_PORTS[: config.airflow.schedulers])
+    ours = {**dict.fromkeys(inner, web | api), **dict.fromkeys(settings, web)}
     for port, program in facts.ports.items():
         if port in ours and not (facts.installed and re.split("[: ]", program)[0] in ours[port]):
             other = f", or set another {settings[port]} in [proxy]" if port in settings else ""

@@ -17,7 +17,11 @@ BLOCKED = frozenset({
     *(989, 990, 993, 995, 1719, 1720, 1723, 2049, 3659, 4045, 4190, 5060, 5061, 6000, 6566),
     *(6665, 6666, 6667, 6668, 6669, 6679, 6697, 10080),
 })  # fmt: skip
-LOOPBACK_PORTS = frozenset({8080, 8793, 8794, *range(8974, 8982)})
+INNER_PORTS = (8080, 8793, 8794)
+"""Of nginx, on 127.0.0.1."""
+HEALTH_PORTS = range(8974, 8982)
+"""One per scheduler, on 127.0.0.1."""
+LOOPBACK_PORTS = frozenset({*INNER_PORTS, *HEALTH_PORTS})
 
 
 class Proxy(Section):

@@ -26,6 +26,7 @@ WORKFLOWS = {
     "activate": "bring the candidate and its environments into force",
     "clean": "remove releases and environments that nothing needs",
     "sync": "fetch, build, check, activate and clean in one go",
+    "repair": "make anew what was changed by hand in the release in force",
     "rollback": "go back to the release before, or to SHA, and hold it",
     "release": "end the hold of a rollback",
     "status": "what is in force, what is rejected and why",

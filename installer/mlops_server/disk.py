@@ -1,5 +1,6 @@
 """Files and links that appear at once, whole, and on the disk: the one place that renames them."""
 
+import ctypes
 import hashlib
 import os
 from collections.abc import Iterator
@@ -58,6 +59,15 @@ def point(link: Path, target: str) -> None:
     fresh.symlink_to(target)
     fresh.replace(link)
     sync(link.parent)
+
+
+def exchange(one: Path, other: Path) -> None:
+    """Let two paths change places at once (renameat2(2)). Raises `OSError`."""
+    libc, here, both = ctypes.CDLL(None, use_errno=True), -100, 2  # AT_FDCWD, RENAME_EXCHANGE
+    if libc.renameat2(here, os.fsencode(one), here, os.fsencode(other), both) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number), str(one))
+    sync(one.parent)
 
 
 def sync(path: Path) -> None:

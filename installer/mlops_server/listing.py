@@ -3,6 +3,8 @@
 import subprocess
 from pathlib import Path
 
+from mlops_server.layout import METADATA
+
 COMMAND = (
     "find . -path ./.mlops/files -prune"
     r" -o -type d -printf '%p\t%y %m %U:%G\n'"
@@ -50,3 +52,18 @@ def _index(listing: bytes) -> dict[str, str]:
     lines = listing.decode(errors="surrogateescape").split("\n")
     pairs = (line.partition("\t") for line in lines)
     return {name.removeprefix("./"): rest for name, _, rest in pairs}
+
+
+OWN = f"-name __pycache__ -prune -o -path ./{METADATA} -prune -o"
+CONTENTS = (
+    f"(find . {OWN} -printf '%y %m %U:%G %l %p\\0' | LC_ALL=C sort -z;"
+    f" find . {OWN} -type f -print0 | LC_ALL=C sort -z | xargs -0r sha256sum)"
+    " | sha256sum | head -c 64"
+)
+"""Run with a release as the working folder: what it holds and who may change it, as one digest."""
+
+
+def contents(folder: Path) -> str:
+    """The digest of a release: 64 hex digits."""
+    done = subprocess.run(["/bin/sh", "-c", CONTENTS], cwd=folder, capture_output=True, check=True)
+    return done.stdout.decode()

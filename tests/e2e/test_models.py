@@ -241,6 +241,33 @@ def test_verify_finds_what_the_listing_cannot(workshop: Server) -> None:
     assert workshop.cli("verify").returncode == 0
 
 
+def test_verify_finds_environments_that_tasks_cannot_use(workshop: Server) -> None:
+    churn, lock = (
+        path_of(workshop, "churn"),
+        workshop.ssh("readlink /opt/mlops/envs/vision/current"),
+    )
+    link = f"/opt/mlops/envs/vision/{Path(lock).name}"
+    workshop.ssh(
+        f"chmod 0700 {churn}/bin/python3*; chmod o+w /opt/mlops/envs/churn; mv {link} ~/aside"
+    )
+    done = workshop.cli("verify", "--json")
+    failed = {c["name"]: c["reason"] for c in done.json["checks"] if c["outcome"] == "FAILED"}
+    wanted = {
+        "the models of the project have their environments": "not built from today's lock: vision",
+        "their interpreters start for tasks": "churn: ",
+        "tasks cannot change environments": "others may change /opt/mlops/envs/churn",
+        "its environments exist": f"{link} is missing",
+    }
+    workshop.ssh(
+        f"chmod 0755 {churn}/bin/python3*; chmod o-w /opt/mlops/envs/churn; mv ~/aside {link}"
+    )
+    assert not {
+        n: failed.get(n, "ok") for n, text in wanted.items() if text not in failed.get(n, "")
+    }
+    workshop.apply()
+    assert workshop.cli("verify").returncode == 0
+
+
 def test_a_kill_in_a_build_is_healed(workshop: Server) -> None:
     workshop.ssh("rm -rf /opt/mlops/envs/demand /var/cache/mlops/conda")
     program = workshop.start("apply", "--yes", "--no-verify")

@@ -368,6 +368,32 @@ def test_a_rollback_is_quick_and_holds(puller: Server) -> None:
     assert current(puller) != first
 
 
+def test_what_was_changed_by_hand_is_found_and_made_anew(puller: Server) -> None:
+    """In a release and in an environment that came from Git; nothing is fetched."""
+    before, release = puller.units(), current(puller)
+    prefix = puller.ssh("readlink -f /opt/mlops/envs/vision/current")
+    puller.ssh(f"echo '#' >> /srv/mlops/workflows/current/dags/models.py; touch {prefix}/extra")
+    shown = puller.cli("plan")
+    assert shown.returncode == 2, shown.end
+    assert "workflows from Git" in shown.stdout
+    assert "release" in shown.stdout
+    assert "environment vision" in shown.stdout
+    found = puller.cli("verify", "--json")
+    failed = {c["role"] for c in found.json["checks"] if c["outcome"] == "FAILED"}
+    assert {"plan", "models"} <= failed
+    puller.ssh(f"mv {gitserver.PATH} {gitserver.PATH}.away")
+    try:
+        puller.apply()
+    finally:
+        puller.ssh(f"mv {gitserver.PATH}.away {gitserver.PATH}")
+    assert puller.cli("plan").returncode == 0
+    assert puller.cli("verify").returncode == 0
+    assert current(puller) == release
+    assert puller.ssh("tail -n 1 /srv/mlops/workflows/current/dags/models.py") != "#"
+    assert puller.ssh("readlink -f /opt/mlops/envs/vision/current") != prefix, "never in place"
+    assert puller.units() == before
+
+
 def test_a_git_server_that_is_away_is_no_judgement(puller: Server) -> None:
     before = puller.ssh("cat /var/lib/mlops/workflows/state.json")
     puller.ssh(f"mv {gitserver.PATH} {gitserver.PATH}.away")

@@ -119,6 +119,8 @@ def test_more_schedulers_leave_the_api_server_alone():
         ({"disk_mb": 1000}, "1000 MiB free at /opt"),
         ({"port_443": "apache2"}, "port 443 is taken by apache2"),
         ({"installed": "mlops-install", "port_443": "apache2"}, "port 443 is taken by apache2"),
+        ({"port_8793": "perl"}, "port 8793 is taken by perl"),
+        ({"port_8975": "perl"}, "port 8975 is taken by perl"),
         ({"database": "1"}, "not ours"),
         ({"role": "1"}, "not ours"),
     ],
@@ -138,6 +140,8 @@ def test_a_server_that_will_not_do_is_told_why(changes, says):
         {"os_id": "ubuntu", "os_version": "24.04", "os_codename": "noble"},
         {"installed": "mlops-install", "port_443": "nginx", "port_8080": "gunicorn: worke"},
         {"installed": "mlops-install", "port_8080": "nginx", "port_8082": "gunicorn: worke"},
+        {"installed": "mlops-install", "port_8975": "python", "port_8794": "nginx"},
+        {"port_8976": "perl"},  # for a third scheduler only
         {"installed": "mlops-install", "disk_mb": 100},
         {"database": "1", "role": "1", "database_mark": "mlops-install"},
     ],

@@ -75,9 +75,9 @@ class Commands:
 
     def _judge(self, commit: str, reasons: list[str]) -> None:
         with changing(self.layout, self.say) as state:
-            if state.active == commit and not reasons:
-                return  # the DAG that pulls was faster, or somebody by hand
             if state.candidate != commit:
+                if state.active == commit and not reasons:
+                    return  # the DAG that pulls was faster, or somebody by hand
                 raise TryAgain(
                     f"{commit[:12]} is not the candidate any more",
                     fix="`mlops workflows sync` begins again",
@@ -139,6 +139,12 @@ class Commands:
         self.check()
         self.activate()
         self.clean()
+
+    def repair(self) -> None:
+        """Make anew what was changed in the release in force or in its environments."""
+        from mlops_server.workflows.repairing import repair
+
+        repair(self.layout, self.say)
 
     def rollback(self, wanted: str | None = None) -> None:
         """Bring the release before, or a given one, into force, and hold it."""

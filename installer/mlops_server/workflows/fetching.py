@@ -10,8 +10,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from mlops_server import confined, takeover
-from mlops_server.disk import sync
+from mlops_server import confined, listing, takeover
+from mlops_server.disk import exchange, sync
 from mlops_server.errors import BadLock, EnvError
 from mlops_server.layout import METADATA, Layout
 from mlops_server.workflows import config as configs
@@ -185,6 +185,18 @@ def _raised(about: Any) -> EnvError:
     return made(plain.message, fix=plain.fix, detail=plain.detail)
 
 
+def remake(layout: Layout, commit: str, say: Say) -> None:
+    """Make the release of a commit once more, beside the one that is there, which then goes.
+
+    Hold the lock for repositories. Raises `Rejected`, `TryAgain` and `EnvError`.
+    """
+    config = configs.read(layout.workflows_config, layout.protocols)
+    with _yard(layout) as yard:
+        more: dict[str, Any] = {"tip": commit, "known": [], "active": None, "exact": True}
+        found = _ask("gather", layout, config, yard, more, say)
+        _take_over(layout, config, yard, commit, found, anew=True)
+
+
 def _release(
     layout: Layout, config: Config, tip: str, known: list[str | None], say: Say
 ) -> tuple[str, Path]:
@@ -205,7 +217,13 @@ def _release(
 
 
 def _take_over(
-    layout: Layout, config: Config, yard: confined.Yard, commit: str, found: dict[str, Any]
+    layout: Layout,
+    config: Config,
+    yard: confined.Yard,
+    commit: str,
+    found: dict[str, Any],
+    *,
+    anew: bool = False,
 ) -> Path:
     """Judge what the unit has left, and make it root's. Raises `Rejected`, `BadLock`."""
     final = layout.releases / commit[:12]
@@ -215,21 +233,25 @@ def _take_over(
         if MODULE.fullmatch(made.name):
             mirrors.keep(made, layout.submodules / made.name)
     mirrors.keep(yard.hidden / "repository.git", layout.repository)
-    if final.is_dir():
-        if metadata(final).get("commit") == commit:
-            return final
+    there = metadata(final).get("commit")  # none where somebody has damaged it
+    if there and there != commit:
         raise Rejected(f"{final} is of another commit whose id begins with the same digits")
+    if there and not anew:
+        return final
     if takeover.take(fresh, at=final).bytes > config.max_release_mb << 20:
         raise Rejected(f"the files are more than {config.max_release_mb} MiB")
     models(fresh, config)
     about = {
         name: shown(str(found.get(name, ""))) for name in ("subject", "author", "committed_at")
     }
-    text = json.dumps({"commit": commit, "ref": config.full_ref, **about}, indent=1)
-    (fresh / METADATA).write_text(f"{text}\n")
+    about |= {"commit": commit, "ref": config.full_ref, "contents": listing.contents(fresh)}
+    (fresh / METADATA).write_text(f"{json.dumps(about, indent=1)}\n")
     subprocess.run(["sync", "-f", str(fresh)], check=False)
     layout.releases.mkdir(parents=True, exist_ok=True)
-    fresh.rename(final)
+    if final.is_dir():
+        exchange(fresh, final)
+    else:
+        fresh.rename(final)
     sync(final.parent)
     _forget_large(layout, found.get("large"))
     return final

@@ -91,7 +91,8 @@ def gather(request: dict[str, Any], say: Say) -> dict[str, Any]:
     tip = request["tip"]
     commit = tip
     try:
-        commit = _take(config, repository, tip, say)
+        take = _again if request.get("exact") else _take
+        commit = take(config, repository, tip, say)
         _note_rewriting(repository, request["active"], commit, say)
         if config.signed and (problem := repository.signed(commit)):
             raise Rejected(f"its signature is not accepted: {problem}")
@@ -110,6 +111,18 @@ def _unlink(place: Path) -> None:
             data = path.read_bytes()
             path.unlink()
             path.write_bytes(data)
+
+
+def _again(config: Config, repository: Repository, commit: str, say: Say) -> str:
+    """A commit that was here before: from the mirror, or else from the server once more."""
+    if repository.commit(commit) != commit:
+        _take(config, repository, commit, say)
+    if repository.commit(commit) != commit:
+        raise EnvError(
+            f"{repository.url} has no commit {commit[:12]} any more",
+            fix=f"push it again, or bring another one into force: push to {config.ref}",
+        )
+    return commit
 
 
 def _take(config: Config, repository: Repository, tip: str, say: Say) -> str:
