@@ -119,6 +119,10 @@ SERVER = (
     r"select 'role=1' || E'\ndatabase_mark='"
     r" || regexp_replace(coalesce(shobj_description(oid, 'pg_authid'), ''), '[\n\r]', ' ', 'g')"
     r" from pg_roles where rolname = 'airflow'",
+    r"select 'workflows_owner=' || regexp_replace(pg_get_userbyid(datdba), '[\n\r]', '?', 'g')"
+    r" from pg_database where datname = 'workflows'",
+    r"select 'task_role_mark=' || regexp_replace(coalesce(shobj_description(oid, 'pg_authid'),"
+    r" 'none'), '[\n\r]', ' ', 'g') from pg_roles where rolname = 'mlops-task'",
 )
 SCHEMA = (
     "select 'alembic_version=' || version_num from alembic_version",
@@ -147,6 +151,10 @@ class Facts:
     ports: dict[int, str]
     database: bool
     database_mark: str
+    workflows_owner: str
+    """Whose the database `workflows` is; empty without one."""
+    task_role_mark: str
+    """The comment of the role `mlops-task`; empty without one."""
     schema: Mapping[str, str]
     """Revisions of Airflow's database by table; empty without one."""
     airflow: str = ""
@@ -240,6 +248,8 @@ def parse(text: str) -> Facts:
         ports={int(k): v for k, v in _of(found, "port_").items() if v},
         database=found.get("database", "0") != "0" or "role" in found,
         database_mark=found.get("database_mark", ""),
+        workflows_owner=found.get("workflows_owner", ""),
+        task_role_mark=found.get("task_role_mark", ""),
         airflow=found.get("airflow", ""),
         upgrade="upgrade" in found,
         schema={key: value for key, value in found.items() if key.startswith("alembic_version")},

@@ -13,6 +13,8 @@ from mlops_install.resources.postgres import MARK
 from mlops_install.settings import Config
 
 SUPPORTED = {("debian", "12"), ("debian", "13"), ("ubuntu", "24.04")}
+TASK_OWNERS = ("mlops-task", "airflow")
+"""Of the database `workflows`: today's, and that of earlier installers."""
 MIN_MEMORY_MB = 1900
 IDLE_MB = 30
 """Memory of a task, at least (sizing.py)."""
@@ -131,8 +133,13 @@ def _judged(config: Config, facts: Facts) -> Iterator[Flaw]:
 
 
 def _database(config: Config, facts: Facts) -> Iterator[Flaw]:
-    if facts.database and facts.database_mark != MARK and not config.postgres.adopt:
-        yield Flaw(
-            "its PostgreSQL has a database or role `airflow` that is not ours",
-            "rename it, or set `adopt = true` in [postgres] to take it over",
-        )
+    if config.postgres.adopt:
+        return
+    fix = "rename it, or set `adopt = true` in [postgres] to take it over"
+    if facts.database and facts.database_mark != MARK:
+        yield Flaw("its PostgreSQL has a database or role `airflow` that is not ours", fix)
+    owner = facts.workflows_owner
+    if not facts.installed and owner not in ("", *TASK_OWNERS):
+        yield Flaw(f"its PostgreSQL has a database `workflows` of the role {owner}", fix)
+    if facts.task_role_mark not in ("", MARK):
+        yield Flaw("its PostgreSQL has a role `mlops-task` that is not ours", fix)

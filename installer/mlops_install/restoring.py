@@ -52,8 +52,10 @@ def restore(options: Options, wish: Wish) -> int:
     _possible(config, kind, bool(local))
     with actions.reach(options, given=given) as (server, context):
         fresh = server.run(PROVISIONED).code != 0
+        if fresh and not _may(server, wish, local):
+            report.say("nothing was changed")
+            return DIFFERENT
         if fresh:
-            _may(server, wish, local)
             _provision(server, context)
     with actions.reach(options, given=given) as (server, context):
         name = upload(server, local, kind) if local else wish.archive
@@ -124,14 +126,14 @@ def _possible(config: Config, kind: str, local: bool) -> None:
         )
 
 
-def _may(server: Host, wish: Wish, local: Path | None) -> None:
+def _may(server: Host, wish: Wish, local: Path | None) -> bool:
+    """Whether a fresh server may be set up. Raises `ConfigError` where there is no archive."""
     if local is None:
         raise ConfigError(
             f"there is no file {wish.archive}, and {server.address} is not set up yet",
             fix="name a file on this machine: the server has no backups yet",
         )
-    if not (wish.yes or _ask(f"Set {server.address} up, and restore {local.name}? [y/N] ")):
-        raise ConfigError("nothing was changed")
+    return wish.yes or _ask(f"Set {server.address} up, and restore {local.name}? [y/N] ")
 
 
 def _provision(server: Host, context: Context) -> None:

@@ -158,7 +158,8 @@ class Postgres(Section):
     )
     adopt: bool = Field(
         False,
-        description="Take over a database or role `airflow` that is there already.",
+        description="Take over what is there already: a database or role `airflow`, a database"
+        " `workflows`, a role `mlops-task`.",
     )
 
 

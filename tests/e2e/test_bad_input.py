@@ -196,11 +196,13 @@ def test_a_foreign_database_is_never_touched_without_consent(bare: Server) -> No
         "(apt-get -q update && apt-get -qy install --no-install-recommends postgresql) >&2\n"
         "cd /; runuser -u postgres -- psql -qc 'create role airflow login superuser'"
         " -c 'create database airflow owner airflow'"
+        " -c 'create role team' -c 'create database workflows owner team'"
     )
     roles = "runuser -u postgres -- psql -XAtc 'select rolname, rolsuper from pg_roles' | sort"
     before = bare.ssh(roles)
     done = bare.cli("apply", "--yes")
     refused(done, "a database or role `airflow` that is not ours", "adopt = true")
+    refused(done, "a database `workflows` of the role team", "adopt = true")
     assert bare.ssh(roles) == before
     assert bare.ssh("ls -d /etc/mlops /opt/mlops 2>/dev/null || true") == ""
 
@@ -209,6 +211,7 @@ def test_a_foreign_database_is_never_touched_without_consent(bare: Server) -> No
     assert done.returncode == 2, done.end
     assert "superuser: yes → no" in done.stdout
     assert 'alter role "airflow"' in done.stdout
+    assert "owner: team → mlops-task" in done.stdout
 
 
 # --- the config ---------------------------------------------------------------------------

@@ -123,6 +123,8 @@ def test_more_schedulers_leave_the_api_server_alone():
         ({"port_8975": "perl"}, "port 8975 is taken by perl"),
         ({"database": "1"}, "not ours"),
         ({"role": "1"}, "not ours"),
+        ({"workflows_owner": "team"}, "a database `workflows` of the role team"),
+        ({"task_role_mark": "none"}, "a role `mlops-task` that is not ours"),
     ],
 )
 def test_a_server_that_will_not_do_is_told_why(changes, says):
@@ -144,6 +146,8 @@ def test_a_server_that_will_not_do_is_told_why(changes, says):
         {"port_8976": "perl"},  # for a third scheduler only
         {"installed": "mlops-install", "disk_mb": 100},
         {"database": "1", "role": "1", "database_mark": "mlops-install"},
+        {"workflows_owner": "airflow", "task_role_mark": "mlops-install"},
+        {"installed": "mlops-install", "workflows_owner": "team"},  # drift, which a plan shows
     ],
 )
 def test_a_server_that_will_do_is_taken(changes):
