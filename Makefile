@@ -5,7 +5,7 @@ RUNTIME := .venv/.runtime
 READY := .venv/.ready
 INSTALL := $(BIN)/python scripts/pip-install
 
-.PHONY: demo demo-box demo-down test quick lint unit tools e2e attacks chaos upgrade-test faults bench lock clean uninstall-test versions-test vm-test
+.PHONY: demo demo-box demo-down test quick lint unit tools e2e attacks chaos upgrade-test faults bench lock clean uninstall-test versions-test lived-in-test vm-test
 
 # The box is made while the virtual environment is filled: all that it needs is Python itself.
 demo:
@@ -39,7 +39,7 @@ tools: $(READY)
 
 # What a machine cannot run is skipped with its reason; under CI=true that is a failure.
 e2e: $(READY)
-	$(BIN)/pytest -v -rs -n 3 --dist loadscope tests/e2e $(ATTACKS:%=--ignore=%)
+	$(BIN)/pytest -v -rs -n 3 --dist loadscope tests/e2e $(ATTACKS:%=--ignore=%) --ignore=tests/e2e/test_lived_in.py
 
 # The long series of attacks: packages, commits, logins and pages, root and postgres; and real security updates.
 ATTACKS := $(patsubst %,tests/e2e/test_walls_%.py,builds commits logins root secrets) tests/e2e/test_updates.py
@@ -61,6 +61,10 @@ faults: $(READY)
 # The comparison before and after an uninstall, on both systems; `make e2e` runs it on Debian 13.
 uninstall-test: $(READY)
 	UNINSTALL_SYSTEMS=debian-12,debian-13 $(BIN)/pytest -v -s tests/e2e/test_uninstall.py
+
+# A server on which somebody works already, on both systems; about ten minutes.
+lived-in-test: $(READY)
+	$(BIN)/pytest -v -s -n 2 --dist loadscope tests/e2e/test_lived_in.py
 
 # Every older version of Airflow on a fresh server; `make test` has the oldest one.
 versions-test: $(READY)
