@@ -105,3 +105,14 @@ def test_on_a_small_disk_half_of_what_is_free_may_be_used(tmp_path, monkeypatch)
 def test_what_a_unit_can_write_is_watched():
     assert disk.written(None) == [Path("/tmp"), Path("/var/tmp")]
     assert disk.written(Yard(SEEN, HIDDEN))[0] == HIDDEN.parent
+
+
+def test_a_folder_goes_into_which_somebody_still_writes(tmp_path):
+    path = tmp_path / "made"
+    path.mkdir()
+    fills = "i=0; while i=$((i + 1)); do : > $i || exit 0; done"
+    with subprocess.Popen(["/bin/sh", "-c", fills], cwd=path, stderr=subprocess.DEVNULL):
+        while not (path / "100").exists():
+            time.sleep(0.01)
+        folder.remove(path)
+        assert not path.exists()

@@ -2,6 +2,8 @@
 
 import os
 import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,6 +12,9 @@ from pathlib import Path
 from mlops_server.layout import Layout
 
 SYSTEMD = Path("/run/systemd/system")
+TRIES = 100
+"""Ten seconds."""
+ENGLISH = {"LC_ALL": "C"}
 
 
 @dataclass(frozen=True)
@@ -54,7 +59,19 @@ def _closed(seen: Path) -> Path:
 
 
 def remove(*paths: Path) -> None:
-    """Remove what others made: however deep it is, and without following a link."""
-    found = [str(path) for path in paths if os.path.lexists(path)]
-    if found:
-        subprocess.run(["/bin/rm", "-rf", "--one-file-system", "--", *found], check=False)
+    """Remove what others made: however deep it is, and without following a link.
+
+    Who was at work for a command that was killed ends by itself, and writes until then.
+    """
+    said = ""
+    for _ in range(TRIES):
+        found = [str(path) for path in paths if os.path.lexists(path)]
+        if not found:
+            return
+        words = ["/bin/rm", "-rf", "--one-file-system", "--", *found]
+        done = subprocess.run(words, env=ENGLISH, capture_output=True, text=True, check=False)
+        said = done.stderr
+        if "not empty" not in said:
+            break
+        time.sleep(0.1)
+    sys.stderr.write(said)
