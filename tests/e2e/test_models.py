@@ -242,15 +242,17 @@ def test_verify_finds_what_the_listing_cannot(workshop: Server) -> None:
 
 
 def test_verify_finds_environments_that_tasks_cannot_use(workshop: Server) -> None:
-    churn, lock = (
-        path_of(workshop, "churn"),
-        workshop.ssh("readlink /opt/mlops/envs/vision/current"),
-    )
-    link = f"/opt/mlops/envs/vision/{Path(lock).name}"
+    churn, vision = path_of(workshop, "churn"), "/opt/mlops/envs/vision"
+    link = f"{vision}/{workshop.ssh(f'readlink {vision}/current').rpartition('/')[2]}"
     workshop.ssh(
-        f"chmod 0700 {churn}/bin/python3*; chmod o+w /opt/mlops/envs/churn; mv {link} ~/aside"
+        f"chmod 0700 {churn}/bin/python3*; chmod o+w /opt/mlops/envs/churn\n"
+        f"mv {link} ~/aside; mv {vision}/current ~/current"
     )
     done = workshop.cli("verify", "--json")
+    workshop.ssh(
+        f"chmod 0755 {churn}/bin/python3*; chmod o-w /opt/mlops/envs/churn\n"
+        f"mv ~/aside {link}; mv ~/current {vision}/current"
+    )
     failed = {c["name"]: c["reason"] for c in done.json["checks"] if c["outcome"] == "FAILED"}
     wanted = {
         "the models of the project have their environments": "not built from today's lock: vision",
@@ -258,12 +260,8 @@ def test_verify_finds_environments_that_tasks_cannot_use(workshop: Server) -> No
         "tasks cannot change environments": "others may change /opt/mlops/envs/churn",
         "its environments exist": f"{link} is missing",
     }
-    workshop.ssh(
-        f"chmod 0755 {churn}/bin/python3*; chmod o-w /opt/mlops/envs/churn; mv ~/aside {link}"
-    )
-    assert not {
-        n: failed.get(n, "ok") for n, text in wanted.items() if text not in failed.get(n, "")
-    }
+    wrong = {n: failed.get(n, "ok") for n, text in wanted.items() if text not in failed.get(n, "")}
+    assert wrong == {}
     workshop.apply()
     assert workshop.cli("verify").returncode == 0
 

@@ -124,6 +124,7 @@ def test_a_restart_of_postgres_leaves_a_working_system(tasks: Server) -> None:
     # A heartbeat from before tells nothing of a scheduler that the restart kills.
     since = BEATING.replace("now() - interval '15 seconds'", f"'{tasks.sql('select now()')}'")
     wait_for(lambda: tasks.sql(since) == "2", "both schedulers", 90)
+    wait_for(lambda: tasks.cli("plan").returncode == 0, "an empty plan", 90, 2)
     done = tasks.cli("verify")
     assert done.returncode == 0, done.end
 
