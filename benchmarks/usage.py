@@ -27,8 +27,6 @@ done
 exit 0"""
 WORKER = "LocalExecutor"
 IDLE = "<idle>"
-SLOTS = "sed -n 's/^parallelism = //p' /etc/mlops/airflow.cfg"
-DEFAULT_SLOTS = 32
 
 
 def cpu(server: Server) -> dict[str, float]:
@@ -76,20 +74,19 @@ def parse(shown: str) -> Schedulers:
     )
 
 
-def idle_schedulers(server: Server, number: int = 2) -> Schedulers:
-    """The schedulers once all of their workers are there and wait, and no task is left.
+def idle_schedulers(server: Server) -> Schedulers:
+    """The schedulers once all of their workers wait, and no task is left.
 
     A look at any other moment is a fault: a run is over in the database seconds before the
     processes of its last tasks end, each of them with about as much memory as all idle workers.
     """
-    slots = number * int(server.ssh(SLOTS) or DEFAULT_SLOTS)
     seen: list[Schedulers] = []
 
     def quiet() -> bool:
         seen.append(schedulers(server))
         last = seen[-3:]
         same = len(last) == 3 and len({look.processes for look in last}) == 1
-        return same and all(look.idle == look.workers == slots for look in last)
+        return same and all(look.idle == look.workers for look in last)
 
-    wait_for(quiet, f"{slots} idle workers", 180, 2)
+    wait_for(quiet, "idle workers", 180, 2)
     return seen[-1]
