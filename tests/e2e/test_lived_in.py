@@ -3,12 +3,8 @@
 `make lived-in-test` runs it on both systems.
 """
 
-import shlex
-from pathlib import Path
-
 import pytest
-import shared
-from server import CONFIG, Server, wait_for
+from server import CONFIG, Server
 
 pytestmark = [pytest.mark.box, pytest.mark.slow]
 OTHERS = """\
@@ -30,18 +26,6 @@ sed -i 's/^port = .*/port = {port}/' /etc/postgresql/*/main/postgresql.conf
 systemctl restart 'postgresql@*'
 """
 PORTS = "\n[proxy]\nhttps_port = 8443\nhttp_port = 8088\n"
-DAG = """\
-from airflow.sdk import DAG, task
-
-
-@task(retries=0)
-def daily(ds):
-    return ds
-
-
-with DAG("undated"):
-    daily()
-"""
 SITE = "curl --noproxy '*' -sS http://127.0.0.1/"
 
 
@@ -51,7 +35,7 @@ def system(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.mark.usefixtures("computing")
-def test_what_is_there_goes_on_and_stays(bare: Server, tmp_path: Path) -> None:
+def test_what_is_there_goes_on_and_stays(bare: Server) -> None:
     bare.ssh(OTHERS)
     bare.config.write_text(CONFIG + PORTS)
     _is_refused_while_the_cluster_is_at_another_port(bare)
@@ -61,7 +45,6 @@ def test_what_is_there_goes_on_and_stays(bare: Server, tmp_path: Path) -> None:
     assert bare.cli("plan").returncode == 0
     _verify_notes_what_the_cluster_lacks(bare)
     _files_beside_the_caller_are_read(bare)
-    _a_run_without_a_date_says_why(bare)
     gone = bare.cli("uninstall", "--yes", "--no-keep-data")
     assert gone.returncode == 0, gone.end
     assert bare.ssh("stat -f -c %T /srv/mlops/data; ls -A /srv/mlops/data") == "tmpfs"
@@ -95,16 +78,3 @@ def _files_beside_the_caller_are_read(server: Server) -> None:
         "airflow variables import vars.json; airflow variables export out.json; cat out.json"
     )
     assert '"k": "v"' in said
-
-
-def _a_run_without_a_date_says_why(server: Server) -> None:
-    server.ssh(f"printf %s {shlex.quote(DAG)} > /opt/mlops/dags/undated.py")
-    known = f"{shared.RUNNABLE} dag_id = 'undated'"
-    wait_for(lambda: server.sql(known) == "1", "the DAG", 90)
-    body = {"logical_date": None}
-    run = server.api("POST", "/api/v2/dags/undated/dagRuns", body)["dag_run_id"]
-    state = f"select state from dag_run where run_id = '{run}' and dag_id = 'undated'"
-    wait_for(lambda: server.sql(state) == "failed", "its end", 90)
-    log = server.ssh("cat /var/log/mlops/airflow/dag_id=undated/run_id=*/task_id=daily/*")
-    assert "this run has no logical date, so it has no ds" in log
-    server.ssh("rm /opt/mlops/dags/undated.py")

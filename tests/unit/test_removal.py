@@ -10,6 +10,7 @@ from mlops_install.journal import Entry
 from mlops_install.removal import parts, plan
 from mlops_install.removal.found import DROPPING, Found
 from mlops_install.removal.packages import needed, read_packages
+from mlops_install.resource import ABSENT
 from mlops_install.resources.postgres import Cluster
 
 PACKAGES = read_packages(
@@ -291,3 +292,15 @@ def test_a_folder_with_its_own_file_system_is_emptied_and_its_mount_point_stays(
     for step in part.steps:
         subprocess.run(["bash", "-ec", step.shell()], check=True)
     assert not (top / "data").exists()
+
+
+def test_a_folder_of_others_loses_the_setgid_bit_that_it_got(tmp_path):
+    path = tmp_path / "theirs"
+    path.mkdir()
+    path.chmod(0o2775)
+    was = f"1777 {os.getuid()}:{os.getgid()}"
+    part = parts.modes([Entry("mode", str(path), was, "")])
+    for step in part.change(None):
+        subprocess.run(["bash", "-ec", step.shell()], check=True)
+    assert path.stat().st_mode & 0o7777 == 0o1777
+    assert subprocess.run(["bash", "-c", part.probe()], check=False).returncode == ABSENT

@@ -258,7 +258,8 @@ def modes(entries: Sequence[Entry]) -> Part:
         path = sh(entry.name)
         now = f"$(stat -c '%a %u:%g' {path})"
         check.append(f'[ ! -e {path} ] || [ "{now}" = {sh(entry.was)} ] || echo {path}')
-        steps.append(f"[ ! -e {path} ] || {{ chown {owner} {path}; chmod {mode} {path}; }}")
+        # Five digits: with fewer chmod leaves the setgid bit of a folder as it is.
+        steps.append(f"[ ! -e {path} ] || {{ chown {owner} {path}; chmod {mode:0>5} {path}; }}")
     title = "give them back: " + " ".join(entry.name for entry in entries)
     return Part("folders of others", "\n".join(check), (Run("\n".join(steps), title=title),))
 
