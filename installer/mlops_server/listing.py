@@ -1,4 +1,4 @@
-"""What is in an environment: one line per file, to be compared with what the build saw."""
+"""What is in an environment or a release, to be compared with what was seen when it was made."""
 
 import subprocess
 from pathlib import Path
@@ -13,6 +13,13 @@ COMMAND = (
 )
 """Run with the prefix as the working folder. A file's change time moves with every edit,
 whatever its size and modification time say; a folder's moves by itself, so it is left out."""
+OWN = f"-name __pycache__ -prune -o -path ./{METADATA} -prune -o"
+CONTENTS = (
+    f"(find . {OWN} -printf '%y %m %U:%G %l %p\\0' | LC_ALL=C sort -z;"
+    f" find . {OWN} -type f -print0 | LC_ALL=C sort -z | xargs -0r sha256sum)"
+    " | sha256sum | head -c 64"
+)
+"""Run with a release as the working folder: what it holds and who may change it, as one digest."""
 
 
 def take(prefix: Path) -> bytes:
@@ -52,15 +59,6 @@ def _index(listing: bytes) -> dict[str, str]:
     lines = listing.decode(errors="surrogateescape").split("\n")
     pairs = (line.partition("\t") for line in lines)
     return {name.removeprefix("./"): rest for name, _, rest in pairs}
-
-
-OWN = f"-name __pycache__ -prune -o -path ./{METADATA} -prune -o"
-CONTENTS = (
-    f"(find . {OWN} -printf '%y %m %U:%G %l %p\\0' | LC_ALL=C sort -z;"
-    f" find . {OWN} -type f -print0 | LC_ALL=C sort -z | xargs -0r sha256sum)"
-    " | sha256sum | head -c 64"
-)
-"""Run with a release as the working folder: what it holds and who may change it, as one digest."""
 
 
 def contents(folder: Path) -> str:

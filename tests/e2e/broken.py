@@ -52,7 +52,7 @@ def site(old: str, new: str) -> str:
     return f"sed -i 's#{old}#{new}#' {SITE}; systemctl reload nginx"
 
 
-def reference(path: str) -> dict[tuple[str, str], str]:
+def reachable(path: str) -> dict[tuple[str, str], str]:
     """What is found where the execution API can be reached."""
     check = f"the execution api is not reachable[{path}]"
     return {("proxy", check): f"{path} answers 200 to the network"}
@@ -90,8 +90,8 @@ AT_WORK = {
     ),
     "nginx lets the execution API through": Fault(
         site("location /execution {", "location /other {"),
-        {**reference("/execution/health"), **reference("/execution/docs"),
-         **reference("//execution/health")},
+        {**reachable("/execution/health"), **reachable("/execution/docs"),
+         **reachable("//execution/health")},
     ),
     "nginx sends people elsewhere": Fault(
         site("return 301 ", "return 302 "), {("proxy", "http leads to https"): "HTTP answers 302"},

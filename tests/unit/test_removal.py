@@ -11,6 +11,7 @@ from mlops_install.removal import parts, plan
 from mlops_install.removal.found import DROPPING, Found
 from mlops_install.removal.packages import needed, read_packages
 from mlops_install.resource import ABSENT
+from mlops_install.resources.file import Directory
 from mlops_install.resources.postgres import Cluster
 
 PACKAGES = read_packages(
@@ -304,3 +305,13 @@ def test_a_folder_of_others_loses_the_setgid_bit_that_it_got(tmp_path):
         subprocess.run(["bash", "-ec", step.shell()], check=True)
     assert path.stat().st_mode & 0o7777 == 0o1777
     assert subprocess.run(["bash", "-c", part.probe()], check=False).returncode == ABSENT
+
+
+def test_a_folder_of_ours_loses_a_setgid_bit_that_it_should_not_have(tmp_path):
+    path = tmp_path / "ours"
+    path.mkdir()
+    path.chmod(0o2755)
+    owner, group = str(os.getuid()), str(os.getgid())
+    for step in Directory(str(path), 0o755, owner, group).change(None):
+        subprocess.run(["bash", "-ec", step.shell()], check=True)
+    assert path.stat().st_mode & 0o7777 == 0o755

@@ -22,18 +22,6 @@ from upstream import Server, Upstream, model
 GOOD = {"dags/a.py": "a = 1\n"}
 
 
-@pytest.fixture
-def repo(tmp_path):
-    return Upstream(tmp_path)
-
-
-@pytest.fixture
-def server(tmp_path, repo, capsys, monkeypatch):
-    """A server whose gate lets everything pass: a real one needs Airflow."""
-    monkeypatch.setattr(gate, "check", lambda layout, release, commit, say: [])
-    return Server(tmp_path / "root", repo.bare, capsys)
-
-
 def deployed(server: Server, repo: Upstream, number: int) -> str:
     """Push a commit with a lock of its own and bring it into force."""
     files = model(number=number)

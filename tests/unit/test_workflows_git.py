@@ -18,11 +18,6 @@ GOOD = {"dags/a.py": "a = 1\n", "README.md": "r\n"}
 
 
 @pytest.fixture
-def repo(tmp_path):
-    return Upstream(tmp_path)
-
-
-@pytest.fixture
 def server(tmp_path, repo, capsys):
     return Server(tmp_path / "root", repo.bare, capsys)
 

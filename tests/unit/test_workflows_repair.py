@@ -9,8 +9,8 @@ from mlops_install.resources.pulled import Pulled, PulledState
 from mlops_server import listing
 from mlops_server.layout import METADATA, lock_hash
 from mlops_server.store import Model
-from mlops_server.workflows import gate, repairing
-from upstream import Server, Upstream, model
+from mlops_server.workflows import repairing
+from upstream import Server, model
 
 GOOD = {"dags/a.py": "a = 1\n", "dags/more/b.py": "b = 1\n", "dags/link.py": "-> a.py"}
 CHANGES = {
@@ -23,17 +23,6 @@ CHANGES = {
     "a link leads elsewhere": "ln -sfn more/b.py dags/link.py",
     "a file is a link": "ln -sf more/b.py dags/a.py",
 }
-
-
-@pytest.fixture
-def repo(tmp_path):
-    return Upstream(tmp_path)
-
-
-@pytest.fixture
-def server(tmp_path, repo, capsys, monkeypatch):
-    monkeypatch.setattr(gate, "check", lambda layout, release, commit, say: [])
-    return Server(tmp_path / "root", repo.bare, capsys)
 
 
 def found(server: Server) -> PulledState | None:
@@ -111,6 +100,7 @@ def test_a_release_of_an_earlier_installer_is_not_looked_at(server, repo):
     about.write_text(json.dumps(text, indent=1))
     (server.layout.current_release / "dags/a.py").write_text("a = 2\n")
     assert found(server) == PulledState()
+    assert "made anew" not in server("repair")
 
 
 def test_environments_of_the_release_are_built_again(server, repo, monkeypatch):

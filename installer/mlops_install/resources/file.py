@@ -109,8 +109,9 @@ class Directory(Resource[Access]):
         return (Made("tree" if self.whole else "directory", self.path),)
 
     def change(self, current: Access | None) -> Iterator[Step]:
+        # Five digits: with fewer a folder keeps a setgid bit that it has.
         yield Run(
-            sh("install", "-d", "-m", f"{self.mode:04o}", "-o", self.owner, "-g", self.group)
+            sh("install", "-d", "-m", f"{self.mode:05o}", "-o", self.owner, "-g", self.group)
             + f" {sh(self.path)}"
         )
 

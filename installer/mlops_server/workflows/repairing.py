@@ -19,7 +19,8 @@ def repair(layout: Layout, say: Say) -> None:
         if commit is None:
             raise EnvError("no commit is in force", fix="`mlops workflows sync` brings one")
         release = layout.releases / commit[:12]
-        if metadata(release).get("contents") != listing.contents(release):
+        now = listing.contents(release)
+        if metadata(release).get("contents", now) != now:  # earlier installers did not say
             say(f"release {release.name} was changed: it is made anew")
             fetching.remake(layout, commit, say)
     for name, lock in activation.copy_locks(layout, release).items():
