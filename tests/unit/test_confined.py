@@ -110,7 +110,7 @@ def test_what_a_unit_can_write_is_watched():
 def test_a_folder_goes_into_which_somebody_still_writes(tmp_path):
     path = tmp_path / "made"
     path.mkdir()
-    fills = "i=0; while [ $i -lt 20000 ]; do i=$((i + 1)); : > $i || exit 0; done"
+    fills = "i=0; while [ $i -lt 5000 ]; do i=$((i + 1)); : > $i || exit 0; done"
     with subprocess.Popen(["/bin/sh", "-c", fills], cwd=path, stderr=subprocess.DEVNULL):
         while not (path / "100").exists():
             time.sleep(0.01)
